@@ -1,0 +1,123 @@
+//! Settings, checked before anything is bound or written.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use crate::{
+    Shutdown,
+    audit::AuditLog,
+    budget::{Budget, BudgetError, Part, Split},
+    inner::Inner,
+    metrics,
+    orders::{Orders, SecondSignal},
+    report,
+    server::Transport,
+};
+
+/// Settings of a [`Shutdown`].
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    grace_period: Option<Duration>,
+    split: Split,
+    transport: Transport,
+    second_signal: SecondSignal,
+    report_file: Option<PathBuf>,
+    audit_log: Option<PathBuf>,
+}
+
+/// The settings were refused. Nothing was bound or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The parts of the stop do not fit into the grace period.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    /// A slow request head could outlast the drain.
+    #[error(
+        "header_timeout {header_timeout:?} is longer than the drain, {drain:?}: a slow request head would be cut; shorten it"
+    )]
+    HeaderTimeout {
+        /// What was set.
+        header_timeout: Duration,
+        /// What there is.
+        drain: Duration,
+    },
+    /// The report would be lost.
+    #[error("the report file {} cannot be written; choose a path in a folder that exists and is writable", path.display())]
+    ReportFile {
+        /// What was set.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The audit log would be empty.
+    #[error("the audit log {} cannot be opened; choose a path in a folder that exists and is writable", path.display())]
+    AuditLog {
+        /// What was set.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Builder {
+    /// From the stop signal to the supervisor's SIGKILL: `terminationGracePeriodSeconds`, `TimeoutStopSec`.
+    /// Defaults to 30 s.
+    #[must_use]
+    pub fn grace_period(mut self, grace_period: Duration) -> Self {
+        self.grace_period = Some(grace_period);
+        self
+    }
+
+    /// Parts of the grace period that are set by hand. Defaults to none.
+    #[must_use]
+    pub fn split(mut self, split: Split) -> Self {
+        self.split = split;
+        self
+    }
+
+    /// How connections are treated.
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// What a repeated signal does. Defaults to [`SecondSignal::Force`].
+    #[must_use]
+    pub fn second_signal(mut self, second_signal: SecondSignal) -> Self {
+        self.second_signal = second_signal;
+        self
+    }
+
+    /// Where the report is written as JSON. Defaults to nowhere.
+    #[must_use]
+    pub fn report_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.report_file = Some(path.into());
+        self
+    }
+
+    /// Where every request is noted; see [`crate::audit`]. Costs a system call a step. Defaults to nowhere.
+    #[must_use]
+    pub fn audit_log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.audit_log = Some(path.into());
+        self
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    ///
+    /// A split that does not fit, a header timeout that is longer than the drain, a file that cannot be written.
+    pub fn build(self) -> Result<Shutdown, BuildError> {
+        let Self { grace_period, split, transport, second_signal, report_file, audit_log } = self;
+        let budget = Budget::derive(grace_period.unwrap_or(Budget::default().grace_period()), split)?;
+        let transport = transport.within(budget.part(Part::Drain))?;
+        if let Some(path) = &report_file {
+            report::check_path(path).map_err(|source| BuildError::ReportFile { path: path.clone(), source })?;
+        }
+        let audit = audit_log
+            .map(|path| AuditLog::open(&path).map_err(|source| BuildError::AuditLog { path, source }))
+            .transpose()?;
+        metrics::register();
+        Ok(Shutdown::of(Inner::new(budget, transport, Orders::new(second_signal), report_file, audit)))
+    }
+}

@@ -1,0 +1,208 @@
+//! The stop itself, from T0 to the report: one method a phase, in order.
+//!
+//! # Invariants
+//!
+//! 1. Every phase is over by its own deadline, counted from its own beginning; the budgets add up to less than the hard
+//!    limit ([`crate::budget`]). So a phase that overruns takes nothing from a later one.
+//! 2. A repeated signal only ever makes it shorter.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    audit::Event,
+    budget::Part,
+    hook::{chain, panic_message},
+    inner::{ABORT, Inner, StartStep},
+    lifecycle::{Cause, Phase},
+    metrics,
+    report::{PhaseReport, Report},
+    signal::Signals,
+    status,
+};
+
+/// How long an admin server may take to close: whoever scrapes or probes is not worth more.
+const ADMIN_CLOSE: Duration = Duration::from_millis(100);
+
+pub(crate) struct Coordinator {
+    inner: Arc<Inner>,
+}
+
+impl Coordinator {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// The whole life of the process: start-up, service, stop.
+    pub(crate) async fn run(self, signals: Signals, start_up: Vec<StartStep>) -> Report {
+        let inner = &self.inner;
+        let watchdog = inner.guard();
+        let receive = {
+            let inner = inner.clone();
+            move |signal| inner.ask(Cause::Signal { signal })
+        };
+        let _forwarding = signals.forward(receive).expect("a process that starts can have one more thread");
+
+        tokio::select! {
+            biased;
+            () = inner.lifecycle.asked_to_stop() => {}
+            started = run_steps(start_up) => match started {
+                Ok(()) => {
+                    self.enter(Phase::Running, None);
+                    tracing::info!("ready");
+                }
+                Err(error) => inner.ask(Cause::StartFailed { error }),
+            },
+        }
+        inner.lifecycle.asked_to_stop().await;
+        self.stop().await;
+
+        let mut report = inner.report().expect("the stop is over");
+        report.watchdog = Some(watchdog);
+        report
+    }
+
+    async fn stop(&self) {
+        let inner = &self.inner;
+        let was_ready = inner.lifecycle.status().phase == Phase::Running;
+        inner.totals.in_flight_at_start(status::traffic(inner).requests);
+        match inner.lifecycle.cause() {
+            Some(cause) if cause.is_failure() => tracing::error!("{cause}"),
+            Some(cause) => tracing::info!(%cause, grace_period = ?inner.budget.grace_period(), "stopping"),
+            None => unreachable!("a stop has a cause"),
+        }
+        self.lame_duck(was_ready).await;
+        self.drain().await;
+        self.background().await;
+        self.release().await;
+        self.flush().await;
+        self.enter(Phase::Stopped, None);
+        if let Some(report) = inner.report().filter(|_| was_ready) {
+            tracing::info!(exit_code = report.exit_code(), "{report}");
+        }
+    }
+
+    /// Everything is still served, while balancers look away. A process that was never ready has nobody to wait for.
+    async fn lame_duck(&self, was_ready: bool) {
+        let inner = &self.inner;
+        let length = if was_ready { inner.budget.part(Part::LameDuck) } else { Duration::ZERO };
+        for running in inner.traffic_servers() {
+            running.server.begin_lame_duck(length);
+        }
+        inner.tokens.draining.cancel();
+        self.phase(Phase::LameDuck, length, async {
+            inner.forced_within(length).await;
+            true
+        })
+        .await;
+    }
+
+    /// The listeners close, and what is in flight finishes, is cancelled, is aborted.
+    async fn drain(&self) {
+        let (inner, servers) = (&self.inner, self.inner.traffic_servers());
+        let (budget, cancel_grace) = (inner.budget.part(Part::Drain), inner.budget.part(Part::CancelGrace));
+        for running in &servers {
+            running.server.begin_drain();
+        }
+        self.phase(Phase::Drain, budget, async {
+            let side_by_side = servers.into_iter().map(|running| {
+                let inner = inner.clone();
+                async move { running.drained(inner.forced_within(budget), cancel_grace).await }
+            });
+            let drained = side_by_side.collect::<JoinSet<bool>>().join_all().await;
+            drained.into_iter().all(|in_time| in_time)
+        })
+        .await;
+        // A worker that is blocked cannot drop what it was told to drop; what hangs there is named all the same.
+        inner.cut_requests();
+    }
+
+    /// Background tasks finish, are cancelled, are aborted, all within one budget.
+    async fn background(&self) {
+        let (tasks, budget) = (&self.inner.tasks, self.inner.budget.part(Part::Background));
+        let cancel_grace = self.inner.budget.part(Part::CancelGrace).min(budget / 4);
+        self.phase(Phase::Background, budget, async {
+            tokio::select! {
+                () = tasks.finished() => return true,
+                () = self.inner.forced_within(budget.saturating_sub(cancel_grace)) => tasks.tokens.cancel(),
+            }
+            if timeout(cancel_grace, tasks.finished()).await.is_ok() {
+                return true;
+            }
+            self.inner.found(|found| found.cut_tasks = tasks.abort());
+            let _ = timeout(ABORT, tasks.finished()).await;
+            false
+        })
+        .await;
+    }
+
+    /// What was opened is closed, the last first. All of it is the hooks' work.
+    async fn release(&self) {
+        self.phase(Phase::Release, self.inner.budget.part(Part::Release), async { true }).await;
+    }
+
+    /// Telemetry leaves, the report is written, and the admin servers close last.
+    async fn flush(&self) {
+        self.phase(Phase::Flush, self.inner.budget.part(Part::Flush), async { true }).await;
+        // A process that never ran must not overwrite what the last stop left.
+        if !matches!(self.inner.lifecycle.cause(), Some(Cause::StartFailed { .. }))
+            && let Err(error) = self.inner.write_report()
+        {
+            tracing::error!(%error, "the report cannot be written");
+        }
+        for running in self.inner.servers(|server| server.admin) {
+            running.server.begin_drain();
+            running.drained(sleep(ADMIN_CLOSE), Duration::ZERO).await;
+        }
+    }
+
+    /// Runs one phase: its hooks beside its own `work`, which says whether it was done in time.
+    async fn phase(&self, phase: Phase, budget: Duration, work: impl Future<Output = bool>) {
+        self.enter(phase, Some(budget));
+        let (inner, began) = (&self.inner, Instant::now());
+        let hooks = async {
+            let hooks = inner.hooks.run(phase, began + budget, &inner.forced);
+            // A forced stop cancels what serves, and still releases what was opened.
+            match phase {
+                Phase::Release | Phase::Flush => hooks.await,
+                _ => tokio::select! {
+                    () = hooks => {}
+                    () = inner.forced.cancelled() => {}
+                },
+            }
+        };
+        let (in_time, ()) = tokio::join!(work, hooks);
+        let duration = began.elapsed();
+        let overran = !in_time || (phase != Phase::LameDuck && duration > budget);
+        if overran {
+            tracing::warn!(%phase, ?duration, ?budget, "the phase overran its budget");
+            metrics::phase_timeout(phase);
+        }
+        inner.found(|found| found.phases.push(PhaseReport { phase, duration, budget, overran }));
+    }
+
+    fn enter(&self, phase: Phase, budget: Option<Duration>) {
+        if let Some(audit) = &self.inner.audit {
+            audit.write(Event::Phase(phase.as_str()));
+        }
+        tracing::debug!(%phase, ?budget, "phase");
+        self.inner.lifecycle.enter(phase, budget);
+    }
+}
+
+/// Runs the start-up, one step after the other. Dropping it drops the step under way.
+async fn run_steps(steps: Vec<StartStep>) -> Result<(), String> {
+    for step in steps {
+        match AbortOnDropHandle::new(tokio::spawn(step)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(chain(&*error)),
+            Err(error) => return Err(format!("panicked: {}", panic_message(error))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+use std::sync::Arc;
+
+use super::*;
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[derive(Default)]
+struct Bench {
+    hooks: Hooks,
+    order: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Bench {
+    fn add(&self, phase: Phase, name: &'static str, fate: fn() -> BoxFuture) {
+        self.hooks.add(phase, self.hook(name, fate).into());
+    }
+
+    fn hook(&self, name: &'static str, fate: fn() -> BoxFuture) -> Hook {
+        let order = self.order.clone();
+        Hook::new(name, move |_| {
+            order.lock().expect("no test panics here").push(name);
+            fate()
+        })
+    }
+
+    /// Runs a phase of ten seconds and says how each hook ended, in order.
+    async fn run(&self, phase: Phase) -> Vec<(String, HookOutcome)> {
+        self.hooks.run(phase, Instant::now() + secs(10), &CancellationToken::new()).await;
+        self.hooks.reports().into_iter().map(|report| (report.hook, report.outcome)).collect()
+    }
+
+    fn order(&self) -> Vec<&'static str> {
+        self.order.lock().expect("no test panics here").clone()
+    }
+}
+
+fn ok() -> BoxFuture {
+    Box::pin(async { Ok(()) })
+}
+
+fn fail() -> BoxFuture {
+    Box::pin(async { Err("disk full".into()) })
+}
+
+fn panics() -> BoxFuture {
+    Box::pin(async { panic!("index out of bounds") })
+}
+
+fn hang() -> BoxFuture {
+    Box::pin(std::future::pending())
+}
+
+fn four_seconds() -> BoxFuture {
+    Box::pin(async {
+        tokio::time::sleep(secs(4)).await;
+        Ok(())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_run_in_order_and_release_in_reverse() {
+    let bench = Bench::default();
+    for phase in [Phase::LameDuck, Phase::Release] {
+        for name in ["first", "second", "third"] {
+            bench.add(phase, name, ok);
+        }
+    }
+    bench.run(Phase::LameDuck).await;
+    bench.run(Phase::Release).await;
+    assert_eq!(bench.order(), ["first", "second", "third", "third", "second", "first"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c30_error_is_reported_and_later_hooks_run() {
+    let bench = Bench::default();
+    bench.add(Phase::Flush, "index", fail);
+    bench.add(Phase::Flush, "log", ok);
+    let outcomes = bench.run(Phase::Flush).await;
+    let error = HookOutcome::Error { message: "disk full".into() };
+    assert_eq!(outcomes, [("index".into(), error), ("log".into(), HookOutcome::Ok)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c31_hook_that_hangs_takes_no_time_from_later_ones() {
+    let bench = Bench::default();
+    bench.add(Phase::Flush, "hangs", hang);
+    bench.add(Phase::Flush, "needs four seconds", four_seconds);
+    let started = Instant::now();
+    let outcomes = bench.run(Phase::Flush).await;
+    assert_eq!(outcomes[0], ("hangs".into(), HookOutcome::Timeout));
+    assert_eq!(outcomes[1], ("needs four seconds".into(), HookOutcome::Ok));
+    assert_eq!(started.elapsed(), secs(5 + 4), "half of the ten seconds for each, and no longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c31_timeout_of_a_hook_is_its_own_and_kept_back_for_it() {
+    let bench = Bench::default();
+    bench.add(Phase::Flush, "hangs", hang);
+    bench.hooks.add(Phase::Flush, bench.hook("has eight", four_seconds).timeout(secs(8)).into());
+    let started = Instant::now();
+    let outcomes = bench.run(Phase::Flush).await;
+    assert_eq!(outcomes[1], ("has eight".into(), HookOutcome::Ok));
+    assert_eq!(started.elapsed(), secs(2 + 4), "the hanging one had what the eight seconds left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c32_panic_is_reported_and_later_hooks_run() {
+    let bench = Bench::default();
+    bench.add(Phase::Release, "last", ok);
+    bench.add(Phase::Release, "panics", panics);
+    let outcomes = bench.run(Phase::Release).await;
+    let panic = HookOutcome::Panic { message: "index out of bounds".into() };
+    assert_eq!(outcomes, [("panics".into(), panic), ("last".into(), HookOutcome::Ok)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_runs_side_by_side_and_none_disturbs_another() {
+    let bench = Bench::default();
+    let group = [("a", four_seconds as fn() -> BoxFuture), ("b", four_seconds), ("c", panics), ("d", fail)];
+    bench.hooks.add(Phase::Release, group.map(|(name, fate)| bench.hook(name, fate)).into());
+    let started = Instant::now();
+    let mut outcomes = bench.run(Phase::Release).await;
+    outcomes.sort_by(|(one, _), (two, _)| one.cmp(two));
+    assert_eq!(started.elapsed(), secs(4));
+    assert_eq!(outcomes[0].1, HookOutcome::Ok);
+    assert_eq!(outcomes[1].1, HookOutcome::Ok);
+    assert!(matches!(outcomes[2].1, HookOutcome::Panic { .. }));
+    assert!(matches!(outcomes[3].1, HookOutcome::Error { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_of_another_phase_wait_for_theirs() {
+    let bench = Bench::default();
+    bench.add(Phase::Release, "pool", ok);
+    bench.run(Phase::LameDuck).await;
+    assert!(bench.order().is_empty());
+    bench.run(Phase::Release).await;
+    assert_eq!(bench.order(), ["pool"]);
+}
+
+#[test]
+#[should_panic(expected = "running is none")]
+fn a_hook_of_a_phase_outside_the_stop_is_refused() {
+    Bench::default().add(Phase::Running, "never", ok);
+}

@@ -1,0 +1,94 @@
+//! Bodies that hold a request in flight for as long as they live.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{http::in_flight::InFlight, server::connection::Connection};
+
+/// A response body and the guard of its request. hyper drops it when the body's last frame is on its way.
+#[derive(Debug)]
+pub(crate) struct TrackedBody {
+    body: Body,
+    guard: Option<InFlight>,
+}
+
+impl TrackedBody {
+    pub(crate) fn guarded(body: Body, guard: InFlight) -> Self {
+        Self { body, guard: Some(guard) }
+    }
+
+    /// The body of an answer that nobody has to wait for.
+    pub(crate) fn free(body: Body) -> Self {
+        Self { body, guard: None }
+    }
+}
+
+impl HttpBody for TrackedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        // hyper asks `is_end_stream` after each frame and does not poll again when it is true, so that `None` may
+        // never be seen.
+        let over = frame.is_none() || matches!(&frame, Some(Ok(_)) if self.body.is_end_stream());
+        if let (true, Some(guard)) = (over, &mut self.guard) {
+            guard.completed();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A request body that keeps its connection busy: while somebody may still read it, the bytes on the wire are its
+/// own, and the connection must not be taken for an idle one.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    body: Incoming,
+    connection: Arc<Connection>,
+}
+
+impl Upload {
+    pub(crate) fn new(body: Incoming, connection: Arc<Connection>) -> Self {
+        connection.upload_begins();
+        Self { body, connection }
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.connection.upload_ends();
+    }
+}

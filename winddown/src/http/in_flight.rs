@@ -1,0 +1,155 @@
+//! One request that is being answered: what is known of it, and the guard whose end is its end.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::extract::MatchedPath;
+use http::{HeaderValue, Method, Request, Uri};
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::{
+    audit::{Event, Outcome},
+    http::timing,
+    server::connection::Connection,
+};
+
+/// Longest part of a target or an id that is shown; a client chooses their length.
+const SHOWN: usize = 128;
+
+/// What is known of a request in flight. Found in the request's extensions, too.
+#[derive(Debug)]
+pub(crate) struct RequestInfo {
+    pub(crate) started: Instant,
+    pub(crate) method: Method,
+    pub(crate) route: OnceLock<MatchedPath>,
+    uri: Uri,
+    id: Option<HeaderValue>,
+}
+
+impl RequestInfo {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            started: Instant::now(),
+            method: request.method().clone(),
+            route: OnceLock::new(),
+            uri: request.uri().clone(),
+            id: request.headers().get("x-request-id").cloned(),
+        }
+    }
+
+    /// The request's id as one word, `-` without one.
+    pub(crate) fn id(&self) -> &str {
+        let id = self.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-");
+        // Visible ASCII only (`to_str`), so that a cut falls on a character; a space would end the word early.
+        let id = &id[..id.len().min(SHOWN)];
+        if id.is_empty() || id.contains([' ', '\t']) { "-" } else { id }
+    }
+}
+
+/// A request in flight, as a person sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestStatus {
+    /// The server that it came to.
+    pub server: String,
+    /// The client's address.
+    pub peer: String,
+    /// Its method.
+    pub method: String,
+    /// Path and query as the client sent them, cut to 128 bytes.
+    pub target: String,
+    /// Its `x-request-id`, `-` without one.
+    pub id: String,
+    /// How long ago its head arrived.
+    #[serde(rename = "age_seconds", serialize_with = "crate::report::seconds")]
+    pub age: Duration,
+}
+
+impl RequestStatus {
+    pub(crate) fn of(request: &RequestInfo, connection: &Connection) -> Self {
+        let target = request.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
+        Self {
+            server: connection.server().name.clone(),
+            peer: connection.peer().to_owned(),
+            method: request.method.as_str().chars().take(SHOWN).collect(),
+            target: target.chars().take(SHOWN).collect(),
+            id: request.id().to_owned(),
+            age: request.started.elapsed(),
+        }
+    }
+}
+
+/// The guard of one admitted request. It moves from the handler into the response body.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    request: Arc<RequestInfo>,
+    connection: Arc<Connection>,
+    late: bool,
+    status: Option<u16>,
+    complete: bool,
+    _token: TaskTrackerToken,
+}
+
+impl InFlight {
+    /// Counts the request, and notes it before its handler can run.
+    pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: TaskTrackerToken) -> Self {
+        let server = connection.server();
+        server.audit(Event::Enter { connection: connection.id(), id: request.id() });
+        let late = server.is_stopping();
+        if late {
+            server.totals().late();
+        }
+        connection.enter(request.clone());
+        Self { request, connection, late, status: None, complete: false, _token: token }
+    }
+
+    /// The handler has returned a response; `whole` says that no body is to follow it.
+    pub(crate) fn answered(&mut self, status: u16, whole: bool) {
+        self.status = Some(status);
+        self.complete = whole || self.request.method == Method::HEAD;
+        let (connection, id) = (self.connection.id(), self.request.id());
+        self.connection.server().audit(Event::HandlerDone { connection, status, id });
+    }
+
+    /// The last byte of the body was handed to the transport.
+    pub(crate) fn completed(&mut self) {
+        self.complete = true;
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.complete {
+            Outcome::Complete
+        } else if self.connection.server().tokens.cancelled.is_cancelled() {
+            Outcome::Cut
+        } else {
+            Outcome::Aborted
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let (server, outcome) = (self.connection.server(), self.outcome());
+        if let Some(status) = self.status {
+            timing::record(&self.request, status);
+        }
+        if server.is_stopping() && !server.admin {
+            if outcome == Outcome::Cut {
+                server.totals().cut(RequestStatus::of(&self.request, &self.connection));
+            }
+            if !self.late {
+                server.totals().ended(outcome == Outcome::Complete);
+            }
+        }
+        self.connection.leave(&self.request);
+        let (connection, id) = (self.connection.id(), self.request.id());
+        server.audit(Event::BodyEnd { connection, outcome, id });
+    }
+}

@@ -1,0 +1,18 @@
+//! What every request passes: admission, the in-flight guard, the clock.
+//!
+//! ```text
+//! hyper ─► RequestService ─► Gate: admitted? ──no──► 503, Retry-After, Connection: close
+//!                               │yes
+//!                               ▼
+//!                            InFlight ─► router (with the route's name noted) ─► handler
+//!                               │                                                  │ response
+//!                               └───────────────► TrackedBody ◄────────────────────┘
+//!                                                  its end is the request's end
+//! ```
+
+pub(crate) mod admission;
+pub(crate) mod body;
+pub(crate) mod draining;
+pub(crate) mod in_flight;
+pub(crate) mod service;
+pub(crate) mod timing;

@@ -1,0 +1,113 @@
+//! The way of one request on one connection, from hyper to the router and back.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::{Router, body::Body, routing::future::RouteFuture};
+use http::{HeaderValue, Request, Response, Version, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tower_service::Service as _;
+
+use crate::{
+    audit::Event,
+    http::{
+        admission::rejection,
+        body::{TrackedBody, Upload},
+        draining::RequestContext,
+        in_flight::{InFlight, RequestInfo},
+    },
+    server::connection::Connection,
+};
+
+/// The hyper service of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestService {
+    router: Router,
+    connection: Arc<Connection>,
+}
+
+impl RequestService {
+    pub(crate) fn new(router: Router, connection: Arc<Connection>) -> Self {
+        Self { router, connection }
+    }
+
+    fn reject<B>(&self, request: &Request<B>) -> Response<TrackedBody> {
+        let (server, info) = (self.connection.server(), RequestInfo::of(request));
+        server.audit(Event::Rejected { connection: self.connection.id(), id: info.id() });
+        server.totals().rejected();
+        let mut response = rejection(server.transport.retry_after);
+        if let Some(id) = request.headers().get("x-request-id") {
+            response.headers_mut().insert("x-request-id", id.clone());
+        }
+        self.connection.say_close(request.version(), &mut response);
+        response.map(TrackedBody::free)
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for RequestService {
+    type Response = Response<TrackedBody>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
+        let connection = &self.connection;
+        connection.request_begins(request.body().size_hint().exact());
+        let Some(token) = connection.admit() else {
+            return ResponseFuture::Rejected { response: Some(self.reject(&request)) };
+        };
+        let info = Arc::new(RequestInfo::of(&request));
+        let guard = InFlight::begin(info.clone(), connection.clone(), token);
+        let version = request.version();
+        let mut request = request.map(|body| {
+            // An empty body needs no guard, and most requests have one.
+            if body.is_end_stream() { Body::empty() } else { Body::new(Upload::new(body, connection.clone())) }
+        });
+        request.extensions_mut().insert(RequestContext { request: info, connection: connection.clone() });
+        ResponseFuture::Admitted { answer: self.router.clone().call(request), version, guard: Some(guard) }
+    }
+}
+
+pin_project! {
+    #[project = Progress]
+    pub(crate) enum ResponseFuture {
+        Rejected { response: Option<Response<TrackedBody>> },
+        Admitted {
+            #[pin]
+            answer: RouteFuture<Infallible>,
+            version: Version,
+            guard: Option<InFlight>,
+        },
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<TrackedBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const ONCE: &str = "a future is not polled after it is ready";
+        match self.project() {
+            Progress::Rejected { response } => Poll::Ready(Ok(response.take().expect(ONCE))),
+            Progress::Admitted { answer, version, guard } => {
+                let Ok(mut response) = ready!(answer.poll(cx));
+                let mut guard = guard.take().expect(ONCE);
+                guard.answered(response.status().as_u16(), response.body().is_end_stream());
+                guard.connection().say_close(*version, &mut response);
+                Poll::Ready(Ok(response.map(|body| TrackedBody::guarded(body, guard))))
+            }
+        }
+    }
+}
+
+/// Adds `Connection: close`, where the protocol has it: HTTP/2 forbids it (RFC 9113 §8.2.2) and says GOAWAY.
+pub(crate) fn connection_close<B>(version: Version, response: &mut Response<B>) {
+    if version <= Version::HTTP_11 && response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}

@@ -1,0 +1,258 @@
+//! What every part of one process shares: asked to stop here, watched from here, reported from here.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    audit::AuditLog,
+    budget::Budget,
+    hook::{BoxError, Hooks},
+    lifecycle::{Cause, Lifecycle},
+    metrics,
+    orders::{Order, Orders},
+    report::{Findings, PhaseReport, Report},
+    server::{Server, Transport, listener::ListenerReport},
+    signal::Signal,
+    status,
+    tasks::{TaskStatus, Tasks},
+    tokens::Tokens,
+    totals::Totals,
+    watchdog::{self, Alarm, Watchdog},
+};
+
+/// How long what was aborted may take to go. Dropping a future takes no time, getting the worker that must do it may;
+/// a blocked one is left behind.
+pub(crate) const ABORT: Duration = Duration::from_millis(100);
+
+pub(crate) type StartStep = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+pub(crate) struct Inner {
+    pub(crate) budget: Budget,
+    pub(crate) transport: Transport,
+    pub(crate) audit: Option<AuditLog>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) tokens: Tokens,
+    pub(crate) forced: CancellationToken,
+    pub(crate) hooks: Hooks,
+    pub(crate) tasks: Tasks,
+    pub(crate) totals: Arc<Totals>,
+    orders: Mutex<Orders>,
+    alarm: OnceLock<Alarm>,
+    forced_by: OnceLock<Signal>,
+    report_file: Option<PathBuf>,
+    servers: Mutex<Vec<Running>>,
+    found: Mutex<Found>,
+    start_up: Mutex<Vec<StartStep>>,
+}
+
+/// What the phases have found out so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) phases: Vec<PhaseReport>,
+    pub(crate) listeners: Vec<ListenerReport>,
+    pub(crate) cut_tasks: Vec<TaskStatus>,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        budget: Budget,
+        transport: Transport,
+        orders: Orders,
+        report_file: Option<PathBuf>,
+        audit: Option<AuditLog>,
+    ) -> Self {
+        let tokens = Tokens::default();
+        Self {
+            budget,
+            transport,
+            audit,
+            lifecycle: Arc::new(Lifecycle::new()),
+            tasks: Tasks::new(tokens.child()),
+            tokens,
+            forced: CancellationToken::new(),
+            hooks: Hooks::default(),
+            totals: Arc::default(),
+            orders: Mutex::new(orders),
+            alarm: OnceLock::new(),
+            forced_by: OnceLock::new(),
+            report_file,
+            servers: Mutex::default(),
+            found: Mutex::default(),
+            start_up: Mutex::default(),
+        }
+    }
+
+    /// Somebody asks for the stop. Runs on any thread, also where the runtime has none left.
+    pub(crate) fn ask(self: &Arc<Self>, cause: Cause) {
+        if let Cause::Signal { signal } = cause {
+            metrics::signal(signal);
+        }
+        let order = lock(&self.orders).weigh(cause.clone(), Instant::now());
+        match order {
+            Order::Stop(cause) => {
+                self.lifecycle.stop(cause, self.budget.hard_limit());
+                self.arm();
+            }
+            Order::Force(signal) => {
+                tracing::warn!(%signal, "repeated signal: cancelling what is left");
+                let _ = self.forced_by.set(signal);
+                self.forced.cancel();
+            }
+            Order::Exit(signal) => {
+                let inner = self.clone();
+                watchdog::say_and_exit(128 + signal.number(), move || {
+                    inner.last_words(&format!("signal {signal} came again: exiting at once"));
+                });
+            }
+            Order::Nothing => tracing::info!(%cause, "already stopping: the deadlines stand"),
+        }
+    }
+
+    /// Starts the watchdog. A stop that was asked for before arms it at once.
+    pub(crate) fn guard(self: &Arc<Self>) -> Watchdog {
+        let inner = self.clone();
+        let last_words = move || inner.last_words("the hard deadline has passed: the watchdog ends the process");
+        let watchdog =
+            Watchdog::start(Report::CUT, last_words).expect("a process that starts can have one more thread");
+        self.alarm.set(watchdog.alarm()).expect("a process runs once");
+        self.arm();
+        watchdog
+    }
+
+    fn arm(&self) {
+        if let (Some(alarm), Some(stop)) = (self.alarm.get(), &self.lifecycle.status().stop) {
+            alarm.end_at(stop.hard_deadline.into_std());
+        }
+    }
+
+    /// Says on standard error what there is to say, for the logger may need a worker that is blocked, and leaves the
+    /// report.
+    fn last_words(&self, what: &str) {
+        self.cut_requests();
+        self.found(|found| found.cut_tasks.extend(self.tasks.running()));
+        eprintln!("winddown: in phase {}: {what}", self.lifecycle.status().phase);
+        if let Some(report) = self.report() {
+            eprintln!("{report}");
+        }
+        if let Err(error) = self.write_report() {
+            eprintln!("winddown: the report cannot be written: {error}");
+        }
+    }
+
+    /// Waits for `time`, or until a repeated signal forces the stop.
+    pub(crate) async fn forced_within(&self, time: Duration) {
+        let _ = timeout(time, self.forced.cancelled()).await;
+    }
+
+    pub(crate) fn add_server(&self, running: Running) {
+        lock(&self.servers).push(running);
+    }
+
+    pub(crate) fn servers(&self, which: impl Fn(&Server) -> bool) -> Vec<Running> {
+        lock(&self.servers).iter().filter(|running| which(&running.server)).cloned().collect()
+    }
+
+    pub(crate) fn traffic_servers(&self) -> Vec<Running> {
+        self.servers(|server| !server.admin)
+    }
+
+    pub(crate) fn found<T>(&self, note: impl FnOnce(&mut Found) -> T) -> T {
+        note(&mut lock(&self.found))
+    }
+
+    pub(crate) fn start_up<T>(&self, with: impl FnOnce(&mut Vec<StartStep>) -> T) -> T {
+        with(&mut lock(&self.start_up))
+    }
+
+    /// Counts and names whatever is still in flight as cut.
+    pub(crate) fn cut_requests(&self) {
+        for request in status::requests(self) {
+            self.totals.cut(request);
+        }
+    }
+
+    /// The report as it stands: final after the last phase, and true at any moment of a stop.
+    pub(crate) fn report(&self) -> Option<Report> {
+        let stop = self.lifecycle.status().stop.clone()?;
+        let Found { phases, listeners, cut_tasks } = self.found(|found| found.clone());
+        Some(Report::new(Findings {
+            started_at: metrics::unix_seconds(stop.at),
+            duration: stop.at.elapsed(),
+            cause: stop.cause,
+            forced_by: self.forced_by.get().copied(),
+            phases,
+            requests: self.totals.requests(),
+            cut_requests: self.totals.cut_requests(),
+            connections: self.totals.connections(),
+            listeners,
+            hooks: self.hooks.reports(),
+            cut_tasks,
+            panicked_tasks: self.tasks.panicked(),
+        }))
+    }
+
+    pub(crate) fn write_report(&self) -> io::Result<()> {
+        match (&self.report_file, self.report()) {
+            (Some(path), Some(report)) => report.write(path),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A server that was started, and the token that is cancelled at its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) server: Arc<Server>,
+    pub(crate) ended: CancellationToken,
+}
+
+impl Running {
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self { server, ended: CancellationToken::new() }
+    }
+
+    /// Waits for the end of a server that drains. When `give_up` comes first, cancels what is left and aborts it after
+    /// `cancel_grace`. Returns whether nothing had to be cancelled.
+    pub(crate) async fn drained(&self, give_up: impl Future<Output = ()>, cancel_grace: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.ended.cancelled() => return true,
+            () = give_up => self.server.tokens.cancel(),
+        }
+        if !self.ends_within(cancel_grace).await {
+            self.server.tokens.abort();
+            if !self.ends_within(ABORT).await {
+                self.server.leave_behind();
+            }
+        }
+        false
+    }
+
+    async fn ends_within(&self, time: Duration) -> bool {
+        timeout(time, self.ended.cancelled()).await.is_ok()
+    }
+}
+
+/// A panic of another thread leaves every value here whole: each is changed by a single push, insert or assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("lifecycle", &self.lifecycle)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! Stops an axum service without leaving one request unanswered.
+//!
+//! > Every request that a client manages to write on an established connection gets a complete answer: its own when it
+//! > finishes by the drain deadline; a 503 with `Retry-After` when it came after the lame duck; on an idle HTTP/1
+//! > connection that is just being closed a 408 that says "not processed, repeat it"; on HTTP/2 a GOAWAY that says
+//! > which streams were not processed. Every connection that a client believes to be open when the listener closes is
+//! > accepted. Whoever comes later is refused at once. Whatever is cut at the deadline is counted and named.
+//!
+//! # The stop
+//!
+//! | phase | what happens | default of 30 s |
+//! |---|---|---|
+//! | `lame_duck` | not ready any more; everything is still accepted and served, clients are sent away | 5 s |
+//! | `drain` | the listener closes without loss; requests in flight finish, then are cancelled, then aborted | 11 s + 1 s |
+//! | `background` | background tasks finish | 5 s |
+//! | `release` | hooks close pools, files, locks, the last opened first | 5 s |
+//! | `flush` | telemetry leaves, the report is written, admin servers close last | 2 s |
+//!
+//! One second is kept back for a watchdog thread, which ends the process even when every worker is blocked. Set the
+//! [grace period](Builder::grace_period) to what the supervisor grants, and the rest follows; see [`Budget`].
+//!
+//! # Adoption
+//!
+//! ```no_run
+//! # use axum::{Router, routing::get};
+//! # use winddown::Shutdown;
+//! # async fn run(app: Router) -> Result<std::process::ExitCode, Box<dyn std::error::Error + Send + Sync>> {
+//! let signals = winddown::signals()?;
+//! let stop = Shutdown::builder().build()?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! stop.serve("public", listener, app);
+//! Ok(stop.run_until(signals).await.into())
+//! # }
+//! ```
+//!
+//! # Limits of the guarantee
+//!
+//! - A handshake whose last packet takes longer than [`Transport::handshake_window`], or that was answered with a SYN
+//!   cookie, or on a socket of an `SO_REUSEPORT` group.
+//! - A connection that was opened and then silent for longer than [`Transport::idle_grace`] when the server closes: a
+//!   408 would be shown by browsers for their preconnects, so it is closed without a word.
+//! - A client that ends its own half of the connection before it has its answer is taken for gone, as hyper does.
+//! - A client that takes the 408 of RFC 9110 §15.5.9 for an answer about its request.
+//! - SIGKILL, and systems other than Linux: their listeners are emptied and closed, and the report says so.
+
+#![warn(missing_docs)]
+#![cfg_attr(test, allow(missing_docs))]
+
+pub mod audit;
+mod budget;
+mod builder;
+mod coordinator;
+mod hook;
+mod http;
+mod inner;
+mod lifecycle;
+pub mod metrics;
+mod orders;
+mod readiness;
+mod report;
+mod server;
+mod shutdown;
+mod signal;
+mod status;
+mod sys;
+mod tasks;
+mod tokens;
+mod totals;
+mod watchdog;
+
+pub use crate::{
+    budget::{Budget, BudgetError, Part, Split},
+    builder::{BuildError, Builder},
+    hook::{BoxError, Hook, HookContext, HookOutcome, HookReport, Step},
+    http::{draining::Draining, in_flight::RequestStatus},
+    lifecycle::{Cause, Phase, Status as LifecycleStatus, Stop},
+    orders::{DEBOUNCE, SecondSignal},
+    readiness::Readiness,
+    report::{PhaseReport, Report},
+    server::{
+        Transport,
+        listener::{ListenerClose, ListenerReport},
+    },
+    shutdown::{ServerHandle, Shutdown, ShutdownHandle},
+    signal::{Signal, Signals, signals},
+    status::Status,
+    tasks::{Task, TaskStatus},
+    totals::{ConnectionTotals, RequestTotals},
+};

@@ -1,0 +1,146 @@
+//! Every metric of this crate: its name, what it means, and where its value comes from.
+//!
+//! Nothing on the path of a request touches the `metrics` facade but the duration histogram, whose handles are cached
+//! ([`crate::http::timing`]). All other values are counted in plain atomics and published at a scrape, by
+//! [`Shutdown::publish_metrics`](crate::Shutdown::publish_metrics). With no recorder installed, all of it costs nothing.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use tokio::time::Instant;
+
+use crate::{
+    hook::HookOutcome,
+    lifecycle::{Phase, Status},
+    report::PhaseReport,
+    signal::Signal,
+    totals::{ConnectionTotals, RequestTotals},
+};
+
+/// The names, which dashboards and alerts rely on. What each means is said where it is registered.
+#[expect(missing_docs, reason = "the description that a scrape shows is the documentation")]
+pub mod name {
+    pub const LIFECYCLE_PHASE: &str = "lifecycle_phase";
+    pub const SHUTDOWN_STARTED: &str = "shutdown_started_timestamp_seconds";
+    pub const SHUTDOWN_DEADLINE: &str = "shutdown_deadline_timestamp_seconds";
+    pub const PHASE_DURATION: &str = "shutdown_phase_duration_seconds";
+    pub const PHASE_TIMEOUTS: &str = "shutdown_phase_timeouts_total";
+    pub const SIGNALS: &str = "shutdown_signals_total";
+    pub const IN_FLIGHT_AT_START: &str = "shutdown_inflight_requests_at_start";
+    pub const REQUESTS: &str = "shutdown_requests_total";
+    pub const LATE_REQUESTS: &str = "shutdown_late_requests_total";
+    pub const CONNECTIONS_CLOSED: &str = "shutdown_connections_closed_total";
+    pub const HOOK_DURATION: &str = "shutdown_hook_duration_seconds";
+    pub const HOOK_FAILURES: &str = "shutdown_hook_failures_total";
+    pub const HTTP_REQUESTS_REJECTED: &str = "http_server_requests_rejected_total";
+    pub const HTTP_ACTIVE_REQUESTS: &str = "http_server_active_requests";
+    pub const HTTP_ACTIVE_CONNECTIONS: &str = "http_server_active_connections";
+    pub const HTTP_REQUEST_DURATION: &str = "http_server_request_duration_seconds";
+    pub const BACKGROUND_TASKS: &str = "background_tasks_active";
+}
+
+/// Describes every metric and registers the counters at zero: one that is born at 3 has an `increase()` of 0.
+pub(crate) fn register() {
+    describe_gauge!(name::LIFECYCLE_PHASE, "1 for the phase that the process is in, 0 for the others");
+    describe_gauge!(name::SHUTDOWN_STARTED, "when the stop was asked for; 0 while none is under way");
+    describe_gauge!(name::SHUTDOWN_DEADLINE, "when the watchdog ends the process; 0 while no stop is under way");
+    describe_gauge!(name::PHASE_DURATION, "seconds that a phase of the stop has taken so far, final after it");
+    describe_counter!(name::PHASE_TIMEOUTS, "phases of the stop that overran their budget");
+    describe_counter!(name::SIGNALS, "stop signals received, repeats included");
+    describe_gauge!(name::IN_FLIGHT_AT_START, "requests in flight when the stop was asked for");
+    describe_counter!(name::REQUESTS, "fate of the requests that were in flight when the stop was asked for");
+    describe_counter!(name::LATE_REQUESTS, "requests admitted after the stop was asked for");
+    describe_counter!(name::CONNECTIONS_CLOSED, "connections ended, and how");
+    describe_gauge!(name::HOOK_DURATION, "seconds that a hook took");
+    describe_counter!(name::HOOK_FAILURES, "hooks that failed, panicked or timed out");
+    describe_counter!(name::HTTP_REQUESTS_REJECTED, "requests answered 503 by admission");
+    describe_gauge!(name::HTTP_ACTIVE_REQUESTS, "requests in flight, to the end of the response body");
+    describe_gauge!(name::HTTP_ACTIVE_CONNECTIONS, "open connections, admin excluded");
+    describe_histogram!(name::HTTP_REQUEST_DURATION, "seconds from the request head to the end of the response body");
+    describe_gauge!(name::BACKGROUND_TASKS, "background tasks that run");
+    for phase in Phase::ALL.into_iter().filter(Phase::is_of_the_stop) {
+        counter!(name::PHASE_TIMEOUTS, "phase" => phase.as_str()).absolute(0);
+        gauge!(name::PHASE_DURATION, "phase" => phase.as_str()).set(0.0);
+    }
+    for signal in Signal::ALL {
+        counter!(name::SIGNALS, "signal" => signal.as_str()).absolute(0);
+    }
+}
+
+pub(crate) fn register_hook(hook: &str) {
+    for reason in ["error", "panic", "timeout"] {
+        counter!(name::HOOK_FAILURES, "hook" => hook.to_owned(), "reason" => reason).absolute(0);
+    }
+}
+
+pub(crate) fn signal(signal: Signal) {
+    counter!(name::SIGNALS, "signal" => signal.as_str()).increment(1);
+}
+
+pub(crate) fn hook(phase: Phase, hook: &str, duration: Duration, outcome: &HookOutcome) {
+    gauge!(name::HOOK_DURATION, "phase" => phase.as_str(), "hook" => hook.to_owned()).set(duration);
+    let reason = match outcome {
+        HookOutcome::Ok => return,
+        HookOutcome::Error { .. } => "error",
+        HookOutcome::Panic { .. } => "panic",
+        HookOutcome::Timeout => "timeout",
+    };
+    counter!(name::HOOK_FAILURES, "hook" => hook.to_owned(), "reason" => reason).increment(1);
+}
+
+pub(crate) fn phase_timeout(phase: Phase) {
+    counter!(name::PHASE_TIMEOUTS, "phase" => phase.as_str()).increment(1);
+}
+
+/// What is published at a scrape.
+pub(crate) struct Snapshot<'a> {
+    pub(crate) status: Status,
+    pub(crate) phases: &'a [PhaseReport],
+    pub(crate) requests: RequestTotals,
+    pub(crate) connections: ConnectionTotals,
+    pub(crate) active_requests: usize,
+    pub(crate) active_connections: usize,
+    pub(crate) background_tasks: usize,
+}
+
+impl Snapshot<'_> {
+    pub(crate) fn publish(&self) {
+        self.publish_lifecycle();
+        let (requests, connections) = (&self.requests, &self.connections);
+        gauge!(name::IN_FLIGHT_AT_START).set(requests.in_flight_at_start as f64);
+        counter!(name::REQUESTS, "outcome" => "completed").absolute(requests.completed);
+        counter!(name::REQUESTS, "outcome" => "aborted").absolute(requests.aborted);
+        counter!(name::LATE_REQUESTS).absolute(requests.late);
+        counter!(name::CONNECTIONS_CLOSED, "how" => "graceful").absolute(connections.graceful);
+        counter!(name::CONNECTIONS_CLOSED, "how" => "idle").absolute(connections.idle);
+        counter!(name::CONNECTIONS_CLOSED, "how" => "forced").absolute(connections.forced);
+        counter!(name::HTTP_REQUESTS_REJECTED, "reason" => "draining").absolute(requests.rejected);
+        counter!(name::HTTP_REQUESTS_REJECTED, "reason" => "overload").absolute(0);
+        gauge!(name::HTTP_ACTIVE_REQUESTS).set(self.active_requests as f64);
+        gauge!(name::HTTP_ACTIVE_CONNECTIONS).set(self.active_connections as f64);
+        gauge!(name::BACKGROUND_TASKS).set(self.background_tasks as f64);
+    }
+
+    fn publish_lifecycle(&self) {
+        let status = &self.status;
+        for phase in Phase::ALL {
+            gauge!(name::LIFECYCLE_PHASE, "phase" => phase.as_str()).set(f64::from(u8::from(phase == status.phase)));
+        }
+        let stop = status.stop.as_ref();
+        gauge!(name::SHUTDOWN_STARTED).set(stop.map_or(0.0, |stop| unix_seconds(stop.at)));
+        gauge!(name::SHUTDOWN_DEADLINE).set(stop.map_or(0.0, |stop| unix_seconds(stop.hard_deadline)));
+        for phase in self.phases {
+            gauge!(name::PHASE_DURATION, "phase" => phase.phase.as_str()).set(phase.duration);
+        }
+        if status.phase.is_of_the_stop() {
+            gauge!(name::PHASE_DURATION, "phase" => status.phase.as_str()).set(status.since.elapsed());
+        }
+    }
+}
+
+/// A moment of the monotonic clock as seconds since 1970.
+pub(crate) fn unix_seconds(at: Instant) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let instant = Instant::now();
+    now + at.saturating_duration_since(instant).as_secs_f64() - instant.saturating_duration_since(at).as_secs_f64()
+}

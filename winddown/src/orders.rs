@@ -1,0 +1,114 @@
+//! What a stop signal or a request means, given what came before it.
+//!
+//! No clock and no runtime: signals are weighed on the thread that receives them.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{lifecycle::Cause, signal::Signal};
+
+/// What a repeated signal does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondSignal {
+    /// The second cancels what is left at once, the third ends the process at once. The default.
+    #[default]
+    Force,
+    /// Nothing: the deadlines of the first one stand.
+    Ignore,
+}
+
+/// A signal that repeats within this time of the first is taken for the same: a terminal or a supervisor that
+/// addresses both the process and its group delivers it twice.
+pub const DEBOUNCE: Duration = Duration::from_secs(1);
+
+/// The same for the signal that forces. Shorter, because whoever forced and then asks again means it.
+const DEBOUNCE_FORCED: Duration = Duration::from_millis(100);
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Stop(Cause),
+    /// Cancel what is left, now.
+    Force(Signal),
+    /// End the process, now.
+    Exit(Signal),
+    /// The deadlines stand.
+    Nothing,
+}
+
+/// Weighs causes: the first one stops, a later signal may force.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    second: SecondSignal,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Running,
+    Stopping { since: Instant },
+    Forced { since: Instant },
+}
+
+impl Orders {
+    pub(crate) fn new(second: SecondSignal) -> Self {
+        Self { second, stage: Stage::Running }
+    }
+
+    pub(crate) fn weigh(&mut self, cause: Cause, now: Instant) -> Order {
+        let (stage, order) = match (self.stage, cause) {
+            (Stage::Running, cause) => (Stage::Stopping { since: now }, Order::Stop(cause)),
+            (Stage::Stopping { since }, Cause::Signal { signal })
+                if self.second == SecondSignal::Force && now >= since + DEBOUNCE =>
+            {
+                (Stage::Forced { since: now }, Order::Force(signal))
+            }
+            (stage @ Stage::Forced { since }, Cause::Signal { signal }) if now >= since + DEBOUNCE_FORCED => {
+                (stage, Order::Exit(signal))
+            }
+            (stage, _) => (stage, Order::Nothing),
+        };
+        self.stage = stage;
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(signal: Signal) -> Cause {
+        Cause::Signal { signal }
+    }
+
+    #[test]
+    fn c37_second_signal_forces_and_third_exits_but_not_within_the_debounce() {
+        let (mut orders, t0) = (Orders::new(SecondSignal::Force), Instant::now());
+        assert_eq!(orders.weigh(signal(Signal::Term), t0), Order::Stop(signal(Signal::Term)));
+        let repeat = orders.weigh(signal(Signal::Term), t0 + DEBOUNCE / 2);
+        assert_eq!(repeat, Order::Nothing, "a process group delivers twice");
+        let second = t0 + DEBOUNCE;
+        assert_eq!(orders.weigh(signal(Signal::Int), second), Order::Force(Signal::Int));
+        let repeat = orders.weigh(signal(Signal::Int), second + DEBOUNCE_FORCED / 2);
+        assert_eq!(repeat, Order::Nothing, "a process group delivers the second twice, too");
+        assert_eq!(orders.weigh(signal(Signal::Term), second + DEBOUNCE_FORCED), Order::Exit(Signal::Term));
+    }
+
+    #[test]
+    fn c37_second_signal_can_be_ignored() {
+        let (mut orders, t0) = (Orders::new(SecondSignal::Ignore), Instant::now());
+        orders.weigh(signal(Signal::Hup), t0);
+        assert_eq!(orders.weigh(signal(Signal::Term), t0 + DEBOUNCE * 5), Order::Nothing);
+    }
+
+    #[test]
+    fn c39_first_cause_counts_and_a_signal_after_it_is_the_second() {
+        let (mut orders, t0) = (Orders::new(SecondSignal::Force), Instant::now());
+        let failed = Cause::StartFailed { error: "no database".into() };
+        assert_eq!(orders.weigh(failed.clone(), t0), Order::Stop(failed));
+        let later = Cause::Requested { reason: "too late".into() };
+        assert_eq!(orders.weigh(later, t0 + DEBOUNCE), Order::Nothing);
+        assert_eq!(orders.weigh(signal(Signal::Term), t0 + DEBOUNCE), Order::Force(Signal::Term));
+    }
+}

@@ -1,0 +1,312 @@
+//! What a stop did: typed, as JSON, as a table, as an exit code.
+
+use std::{fmt, io, path::Path, process::ExitCode, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    hook::HookReport,
+    http::in_flight::RequestStatus,
+    lifecycle::{Cause, Phase},
+    server::listener::ListenerReport,
+    signal::Signal,
+    tasks::TaskStatus,
+    totals::{ConnectionTotals, RequestTotals},
+    watchdog::Watchdog,
+};
+
+/// The version of the JSON form. It grows when a key changes its meaning or goes.
+const SCHEMA: u32 = 1;
+
+/// What a stop did, and what it could not do.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    schema: u32,
+    /// Who asked.
+    pub cause: Cause,
+    /// The repeated signal that forced it, if one did.
+    pub forced_by: Option<Signal>,
+    /// T0, in seconds since 1970.
+    pub started_at: f64,
+    /// From T0 to now.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub duration: Duration,
+    /// What [`Report::exit_code`] says.
+    exit_code: u8,
+    /// Every phase that was gone through.
+    pub phases: Vec<PhaseReport>,
+    /// Counts of requests.
+    pub requests: RequestTotals,
+    /// The first 20 that were cut.
+    pub cut_requests: Vec<RequestStatus>,
+    /// Counts of connections.
+    pub connections: ConnectionTotals,
+    /// How each listener was closed.
+    pub listeners: Vec<ListenerReport>,
+    /// Every hook that ran.
+    pub hooks: Vec<HookReport>,
+    /// Background tasks that were aborted.
+    pub cut_tasks: Vec<TaskStatus>,
+    /// Background tasks that panicked, since the start.
+    pub panicked_tasks: u64,
+    #[serde(skip)]
+    pub(crate) watchdog: Option<Watchdog>,
+}
+
+/// One phase of a stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PhaseReport {
+    /// Which one.
+    pub phase: Phase,
+    /// How long it took.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub duration: Duration,
+    /// How long it might have taken.
+    #[serde(rename = "budget_seconds", serialize_with = "seconds")]
+    pub budget: Duration,
+    /// Its time ran out before its work was done.
+    pub overran: bool,
+}
+
+/// The parts of a [`Report`] that the coordinator collects.
+pub(crate) struct Findings {
+    pub(crate) cause: Cause,
+    pub(crate) forced_by: Option<Signal>,
+    pub(crate) started_at: f64,
+    pub(crate) duration: Duration,
+    pub(crate) phases: Vec<PhaseReport>,
+    pub(crate) requests: RequestTotals,
+    pub(crate) cut_requests: Vec<RequestStatus>,
+    pub(crate) connections: ConnectionTotals,
+    pub(crate) listeners: Vec<ListenerReport>,
+    pub(crate) hooks: Vec<HookReport>,
+    pub(crate) cut_tasks: Vec<TaskStatus>,
+    pub(crate) panicked_tasks: u64,
+}
+
+impl Report {
+    /// Failed to start, or a server failed.
+    pub const FAILED: u8 = 1;
+    /// Something was cut at a deadline.
+    pub const CUT: u8 = 10;
+    /// A hook failed or timed out; nothing was cut.
+    pub const HOOK_FAILED: u8 = 11;
+    /// The configuration was refused (`EX_CONFIG` of sysexits.h). Said by programs, never by a report.
+    pub const CONFIG_REFUSED: u8 = 78;
+
+    pub(crate) fn new(findings: Findings) -> Self {
+        let Findings {
+            cause,
+            forced_by,
+            started_at,
+            duration,
+            phases,
+            requests,
+            cut_requests,
+            connections,
+            listeners,
+            hooks,
+            cut_tasks,
+            panicked_tasks,
+        } = findings;
+        let mut report = Self {
+            schema: SCHEMA,
+            cause,
+            forced_by,
+            started_at,
+            duration,
+            exit_code: 0,
+            phases,
+            requests,
+            cut_requests,
+            connections,
+            listeners,
+            hooks,
+            cut_tasks,
+            panicked_tasks,
+            watchdog: None,
+        };
+        report.exit_code = report.judge();
+        report
+    }
+
+    fn judge(&self) -> u8 {
+        if self.cause.is_failure() {
+            Self::FAILED
+        } else if let Some(signal) = self.forced_by {
+            128 + signal.number()
+        } else if self.has_cut() {
+            Self::CUT
+        } else if self.hooks.iter().any(|hook| !hook.is_ok()) {
+            Self::HOOK_FAILED
+        } else {
+            0
+        }
+    }
+
+    fn has_cut(&self) -> bool {
+        self.requests.cut > 0 || !self.cut_tasks.is_empty() || self.connections.forced > 0
+    }
+
+    /// 0 clean · 1 failed to start or a server failed · 10 something was cut at a deadline · 11 a hook failed or timed
+    /// out, nothing was cut · 128 + n forced by a repeated signal n.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// Writes the JSON form to `path`, all of it or nothing: into a file beside it first, which then takes its name.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let beside = beside(path);
+        std::fs::write(&beside, serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(&beside, path)
+    }
+}
+
+/// Whether a report could be written to `path`. Leaves nothing behind.
+pub(crate) fn check_path(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let beside = beside(path);
+    std::fs::write(&beside, "")?;
+    std::fs::remove_file(beside)
+}
+
+fn beside(path: &Path) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    name.into()
+}
+
+/// The exit code, for `main` to return. The watchdog stays armed on the way out: a runtime waits for its blocking
+/// tasks when it is dropped, and one that hangs must not hold the process past the hard deadline.
+impl From<Report> for ExitCode {
+    fn from(report: Report) -> Self {
+        let code = report.exit_code;
+        if let Some(watchdog) = report.watchdog {
+            watchdog.keep_armed();
+        }
+        code.into()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.exit_code {
+            0 => "clean",
+            Self::FAILED => "failed",
+            Self::CUT => "cut at a deadline",
+            Self::HOOK_FAILED => "a hook failed",
+            _ => "forced by a repeated signal",
+        };
+        writeln!(f, "stopped in {:.3?} by {}: {verdict}, exit code {}", self.duration, self.cause, self.exit_code)?;
+        for PhaseReport { phase, duration, budget, overran } in &self.phases {
+            let note = if *overran { "  overran" } else { "" };
+            writeln!(f, "  {phase:<11} {:>8} of {:>8}{note}", brief(*duration), brief(*budget))?;
+        }
+        let RequestTotals { in_flight_at_start, completed, aborted, late, rejected, cut } = self.requests;
+        write!(f, "  requests    {in_flight_at_start} in flight: {completed} completed, {aborted} aborted; ")?;
+        writeln!(f, "{late} late, {rejected} rejected, {cut} cut")?;
+        let ConnectionTotals { graceful, idle, forced, farewells } = self.connections;
+        write!(f, "  connections {graceful} graceful, {idle} idle ({farewells} told 408), {forced} forced")?;
+        for hook in self.hooks.iter().filter(|hook| !hook.is_ok()) {
+            write!(f, "\n  hook        {} {:?}", hook.hook, hook.outcome)?;
+        }
+        for request in &self.cut_requests {
+            let RequestStatus { method, target, peer, id, age, .. } = request;
+            write!(f, "\n  cut         {method} {target} of {peer}, id {id}, after {age:.1?}")?;
+        }
+        for task in &self.cut_tasks {
+            write!(f, "\n  cut         task {}, after {:.1?}", task.name, task.age)?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration for a table: milliseconds up to a second, then seconds.
+fn brief(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+}
+
+/// Durations are JSON numbers of seconds.
+pub(crate) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hook::HookOutcome;
+
+    fn findings() -> Findings {
+        Findings {
+            cause: Cause::Signal { signal: Signal::Term },
+            forced_by: None,
+            started_at: 1_800_000_000.0,
+            duration: Duration::from_millis(1630),
+            phases: vec![PhaseReport {
+                phase: Phase::Drain,
+                duration: Duration::from_millis(1130),
+                budget: Duration::from_secs(11),
+                overran: false,
+            }],
+            requests: RequestTotals { in_flight_at_start: 71, completed: 71, ..RequestTotals::default() },
+            cut_requests: Vec::new(),
+            connections: ConnectionTotals::default(),
+            listeners: Vec::new(),
+            hooks: Vec::new(),
+            cut_tasks: Vec::new(),
+            panicked_tasks: 0,
+        }
+    }
+
+    fn failed_hook() -> HookReport {
+        let outcome = HookOutcome::Error { message: "disk full".into() };
+        HookReport { phase: Phase::Release, hook: "index".into(), duration: Duration::from_millis(3), outcome }
+    }
+
+    fn cut() -> RequestTotals {
+        RequestTotals { cut: 1, ..RequestTotals::default() }
+    }
+
+    #[test]
+    fn c41_exit_codes_are_those_of_the_table() {
+        let code = |findings| Report::new(findings).exit_code();
+        let failed = Cause::StartFailed { error: "port taken".into() };
+        assert_eq!(code(findings()), 0);
+        assert_eq!(code(Findings { cause: failed, requests: cut(), ..findings() }), 1);
+        assert_eq!(code(Findings { requests: cut(), hooks: vec![failed_hook()], ..findings() }), 10);
+        assert_eq!(code(Findings { hooks: vec![failed_hook()], ..findings() }), 11);
+        assert_eq!(code(Findings { forced_by: Some(Signal::Term), requests: cut(), ..findings() }), 143);
+        assert_eq!(code(Findings { forced_by: Some(Signal::Int), ..findings() }), 130);
+    }
+
+    #[test]
+    fn the_json_form_has_a_version_and_plain_numbers() {
+        let json = serde_json::to_value(Report::new(Findings { hooks: vec![failed_hook()], ..findings() }))
+            .expect("a report serialises");
+        assert_eq!(json["schema"], 1);
+        assert_eq!(json["seconds"], 1.63);
+        assert_eq!(json["cause"], serde_json::json!({ "kind": "signal", "signal": "TERM" }));
+        assert_eq!(json["phases"][0]["phase"], "drain");
+        assert_eq!(json["hooks"][0]["outcome"], "error");
+        assert_eq!(json["hooks"][0]["message"], "disk full");
+    }
+
+    #[test]
+    fn the_table_names_what_went_wrong() {
+        let text = Report::new(Findings { hooks: vec![failed_hook()], ..findings() }).to_string();
+        assert!(text.starts_with("stopped in 1.630s by signal TERM: a hook failed, exit code 11\n"), "{text}");
+        assert!(text.contains("disk full"), "{text}");
+    }
+
+    #[test]
+    fn the_check_of_a_path_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        check_path(&folder.path().join("report.json")).expect("the folder can be written to");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("it exists").count(), 0);
+        assert!(check_path(&folder.path().join("missing/report.json")).is_err());
+        assert!(check_path(folder.path()).is_err(), "a folder is no file");
+    }
+}

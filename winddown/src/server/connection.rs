@@ -1,0 +1,194 @@
+//! What is known of one connection, and its way through a server: sniff, serve, end.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use http::{Response, Version};
+use tokio::{net::TcpStream, time::Instant};
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+
+use crate::{
+    http::{
+        in_flight::{RequestInfo, RequestStatus},
+        service::{RequestService, connection_close},
+    },
+    server::{
+        Server, Stage,
+        io::{Close, Io},
+        sniff::{self, Protocol},
+        wire::Wire,
+    },
+    totals::Closed,
+};
+
+/// One connection. Shared by the task that drives it, its requests, and whoever asks what is going on.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    id: u64,
+    peer: String,
+    pub(super) accepted: Instant,
+    server: Arc<Server>,
+    /// A child of the server's token, made when a handler first asks; see the invariant in [`crate::tokens`].
+    cancelled: OnceLock<CancellationToken>,
+    requests: Mutex<Vec<Arc<RequestInfo>>>,
+    pub(super) wire: Wire,
+    /// The connection's own task has seen that its server closes.
+    closing: AtomicBool,
+    /// So many more requests are admitted although the server closes: their bytes had come in time.
+    passes: AtomicU32,
+}
+
+impl Connection {
+    fn new(peer: String, server: Arc<Server>) -> Self {
+        // One count for the whole process, so that an audit log of several servers stays unambiguous.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Nobody told the client of a connection that still waited in the accept queue.
+        let passes = AtomicU32::from(u32::from(server.stage() == Stage::Drain));
+        Self {
+            id: NEXT.fetch_add(1, Relaxed),
+            peer,
+            accepted: Instant::now(),
+            server,
+            cancelled: OnceLock::new(),
+            requests: Mutex::default(),
+            wire: Wire::default(),
+            closing: AtomicBool::new(false),
+            passes,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    pub(crate) fn cancelled(&self) -> &CancellationToken {
+        self.cancelled.get_or_init(|| self.server.tokens.cancelled.child_token())
+    }
+
+    /// Admission of the request that hyper has just parsed.
+    ///
+    /// The gate closes for a connection when its own task has seen it close: what hyper parsed before or in the same
+    /// turn had arrived in time. Afterwards only a pass helps.
+    pub(crate) fn admit(&self) -> Option<TaskTrackerToken> {
+        let gate = &self.server.gate;
+        gate.enter().or_else(|| {
+            let pass = || self.passes.fetch_update(Relaxed, Relaxed, |passes| passes.checked_sub(1)).is_ok();
+            let in_time = !self.closing.load(Relaxed) || pass();
+            in_time.then(|| gate.enter_late())
+        })
+    }
+
+    /// The connection's task has seen its server close, when `in_time` requests were under way.
+    pub(super) fn close(&self, in_time: u32) {
+        self.closing.store(true, Relaxed);
+        self.passes.fetch_max(in_time, Relaxed);
+    }
+
+    pub(crate) fn request_begins(&self, length: Option<u64>) {
+        self.wire.request(length);
+    }
+
+    pub(crate) fn upload_begins(&self) {
+        self.wire.upload_begins();
+    }
+
+    pub(crate) fn upload_ends(&self) {
+        self.wire.upload_ends();
+    }
+
+    pub(crate) fn enter(&self, request: Arc<RequestInfo>) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+    }
+
+    pub(crate) fn leave(&self, request: &Arc<RequestInfo>) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.retain(|other| !Arc::ptr_eq(other, request));
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_serving(&self) -> bool {
+        !self.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Whether a request or somebody who reads its body is at work, or an answer has not left yet.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_serving() || self.wire.has_uploads() || !self.wire.is_flushed()
+    }
+
+    /// The requests that are being answered on it.
+    pub(crate) fn requests(&self) -> Vec<RequestStatus> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().map(|request| RequestStatus::of(request, self)).collect()
+    }
+
+    /// Adds `Connection: close` when it is time for it.
+    ///
+    /// In the lame duck with a probability that rises to 1 by half of it, so that not all clients reconnect at once;
+    /// from then on always, except before a request that was pipelined behind this one: it would lose its answer.
+    pub(crate) fn say_close<B>(&self, version: Version, response: &mut Response<B>) {
+        let share = match self.server.stage() {
+            Stage::Running => return,
+            Stage::LameDuck => self.server.lame_duck_elapsed() * 2.0,
+            Stage::Drain => 1.0,
+        };
+        if fastrand::f64() < share && !self.wire.has_unclaimed() {
+            connection_close(version, response);
+        }
+    }
+
+    /// How long the peer must be silent before its idle connection is closed: twice its round trip, so that what it
+    /// wrote before it could know has arrived. At least 10 ms, at the most `idle_grace`.
+    pub(super) fn idle_grace(&self, round_trip: Option<Duration>) -> Duration {
+        let grace = round_trip.unwrap_or_default() * 2;
+        grace.max(Duration::from_millis(10)).min(self.server.transport.idle_grace)
+    }
+}
+
+/// Drives one accepted connection to its end.
+pub(super) async fn run(stream: TcpStream, peer: String, server: Arc<Server>, router: Router) {
+    let connection = Arc::new(Connection::new(peer, server.clone()));
+    let _listed = server.connections.list(connection.clone());
+    let aborted = server.tokens.aborted.clone();
+    let how = tokio::select! {
+        biased;
+        how = serve(stream, &connection, router) => how,
+        () = aborted.cancelled() => Closed::Forced,
+    };
+    if !server.admin {
+        server.totals().closed(how);
+    }
+}
+
+async fn serve(stream: TcpStream, connection: &Arc<Connection>, router: Router) -> Closed {
+    let io = Io::new(stream, connection.clone());
+    let service = RequestService::new(router, connection.clone());
+    match sniff::protocol(io, connection).await {
+        Protocol::Http1(io) => super::h1::serve(io, connection, service).await,
+        Protocol::Http2(io) => super::h2::serve(io, connection, service).await,
+        Protocol::Silent(io) => end(io, Close::Quietly).await,
+        Protocol::TooSlow(io) => end(io, Close::RequestTimeout).await,
+        Protocol::Gone => Closed::Graceful,
+    }
+}
+
+/// Ends a connection on which nothing is under way.
+pub(super) async fn end(io: Io, how: Close) -> Closed {
+    if let Err(error) = io.close(how).await {
+        tracing::debug!(%error, "the peer was gone before it could be told");
+    }
+    Closed::Idle
+}

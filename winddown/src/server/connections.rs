@@ -1,0 +1,66 @@
+//! The connections of one server: waited for, counted, and listed for whoever asks what holds the stop.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use crate::{http::in_flight::RequestStatus, server::connection::Connection};
+
+/// The set. Everything that belongs to a connection holds a token of its tracker: its task, its HTTP/2 streams, and
+/// its socket, wherever an upgrade takes it.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    tracker: TaskTracker,
+    listed: Arc<Mutex<HashMap<u64, Arc<Connection>>>>,
+}
+
+impl Connections {
+    pub(crate) fn tracker(&self) -> TaskTracker {
+        self.tracker.clone()
+    }
+
+    pub(crate) fn token(&self) -> TaskTrackerToken {
+        self.tracker.token()
+    }
+
+    /// Lists a connection until the guard is dropped.
+    pub(crate) fn list(&self, connection: Arc<Connection>) -> Listed {
+        let id = connection.id();
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
+        Listed { id, all: self.listed.clone() }
+    }
+
+    /// How many connections are open.
+    pub(crate) fn len(&self) -> usize {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The requests that are being answered.
+    pub(crate) fn requests(&self) -> Vec<RequestStatus> {
+        let connections: Vec<_> =
+            self.listed.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        connections.iter().flat_map(|connection| connection.requests()).collect()
+    }
+
+    /// Waits until nothing of any connection is left. No connection may be added any more.
+    pub(crate) async fn drained(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+/// See [`Connections::list`].
+#[derive(Debug)]
+pub(crate) struct Listed {
+    id: u64,
+    all: Arc<Mutex<HashMap<u64, Arc<Connection>>>>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}

@@ -1,0 +1,189 @@
+//! HTTP/1 on one connection: hyper serves it, and gives it back when it is to end.
+//!
+//! hyper's own graceful shutdown closes an idle connection at once: bytes in the kernel, or half a head in hyper's
+//! buffer, go unanswered. Here hyper is never told to shut down. Responses say `Connection: close` and end the
+//! connection by themselves; one that stays idle is *taken back* from hyper, which shows what it had buffered. Only
+//! when that is nothing, and the kernel holds nothing either, is the connection closed, with a farewell.
+//!
+//! # Invariants
+//!
+//! 1. A connection is taken back only when it is at rest: no request, no holder of a request body, nothing unflushed,
+//!    at the end of two turns in a row. The second turn lets hyper see what another task dropped during the first.
+//! 2. What hyper had buffered is served: it goes in front of the socket, and hyper gets the connection anew.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::server::conn::http1::{self, Parts, UpgradeableConnection};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFuture;
+
+use crate::{
+    http::service::RequestService,
+    server::{
+        connection::{Connection, end},
+        io::{Close, Io},
+    },
+    totals::Closed,
+};
+
+type Http1 = UpgradeableConnection<TokioIo<Io>, RequestService>;
+
+/// Serves requests until the peer leaves, an answer says `close`, or the connection has been idle for too long.
+pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
+    let round_trip = io.round_trip();
+    let mut conn = http1(io, service);
+    let mut rest = Rest::new(connection, connection.idle_grace(round_trip));
+    loop {
+        let turn = poll_fn(|cx| rest.poll(cx, &mut conn)).await;
+        let Turn::AtRest(why) = turn else { return Closed::Graceful };
+        // `None`: the peer upgraded in this very turn, and the socket is the handler's.
+        let Some(Parts { mut io, read_buf, service, .. }) = conn.into_parts() else { return Closed::Graceful };
+        let heard = !read_buf.is_empty() || io.inner().has_bytes();
+        match why {
+            Why::Closing => connection.close(connection.wire.waiting().max(heard.into())),
+            Why::SlowHead if heard => return end(io.into_inner(), Close::RequestTimeout).await,
+            Why::SlowHead => connection.wire.nothing_unclaimed(),
+            Why::Idle if !heard => {
+                let used = connection.wire.has_carried_a_request() && connection.server().transport.farewell;
+                return end(io.into_inner(), if used { Close::RequestTimeout } else { Close::Quietly }).await;
+            }
+            Why::Idle => {}
+        }
+        io.inner_mut().unread(read_buf);
+        conn = http1(io.into_inner(), service);
+    }
+}
+
+fn http1(io: Io, service: RequestService) -> Http1 {
+    // The bound on a slow head is `Rest`'s: hyper would close without the 408.
+    http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(io), service).with_upgrades()
+}
+
+/// What came of driving hyper for a while.
+enum Turn {
+    /// hyper is done with the connection.
+    Ended,
+    AtRest(Why),
+}
+
+/// Why a connection at rest is taken back.
+#[derive(Clone, Copy)]
+enum Why {
+    /// The server closes: time for a look at what is under way.
+    Closing,
+    /// Silent for too long.
+    Idle,
+    /// A head was begun and not ended in time.
+    SlowHead,
+}
+
+/// Watches a connection that hyper drives: how long it has rested, and in which way.
+struct Rest<'a> {
+    connection: &'a Connection,
+    idle_grace: Duration,
+    /// `None` once the server closes.
+    closing: Option<Pin<Box<WaitForCancellationFuture<'a>>>>,
+    looked: bool,
+    /// The peer's reads when it last spoke, and when that was noticed.
+    reads: u32,
+    silent_since: Instant,
+    head_since: Option<Instant>,
+    /// Set by the first turn. In peace it is left alone while requests come and go; when it fires, it is set anew.
+    timer: Pin<Box<Sleep>>,
+    armed: bool,
+}
+
+impl<'a> Rest<'a> {
+    fn new(connection: &'a Connection, idle_grace: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            idle_grace,
+            closing: Some(Box::pin(connection.server().tokens.closing.cancelled())),
+            looked: false,
+            reads: 0,
+            silent_since: now,
+            head_since: None,
+            timer: Box::pin(sleep_until(now)),
+            armed: false,
+        }
+    }
+
+    /// One turn: hyper first, so that what is seen then is what is left when it can do no more.
+    fn poll(&mut self, cx: &mut Context<'_>, conn: &mut Http1) -> Poll<Turn> {
+        let mut at_rest_before = None;
+        loop {
+            if Pin::new(&mut *conn).poll(cx).is_ready() {
+                return Poll::Ready(Turn::Ended);
+            }
+            self.poll_closing(cx);
+            if self.connection.is_busy() {
+                self.head_since = None;
+                return Poll::Pending;
+            }
+            let Some(why) = self.poll_why(cx) else { return Poll::Pending };
+            // Invariant 1. Without a read between the two turns there was no request either.
+            let reads = self.connection.wire.reads();
+            if at_rest_before.replace(reads) == Some(reads) {
+                self.looked |= matches!(why, Why::Closing);
+                return Poll::Ready(Turn::AtRest(why));
+            }
+        }
+    }
+
+    fn closes(&self) -> bool {
+        self.closing.is_none()
+    }
+
+    fn poll_closing(&mut self, cx: &mut Context<'_>) {
+        if self.closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
+            self.closing = None;
+            if self.connection.is_busy() {
+                // Nothing to look at: the next request comes too late, unless it is pipelined already.
+                self.connection.close(self.connection.wire.waiting());
+                self.looked = true;
+            }
+        }
+    }
+
+    /// Why a connection at rest should be taken back now, if it should.
+    fn poll_why(&mut self, cx: &mut Context<'_>) -> Option<Why> {
+        if self.closes() && !self.looked {
+            return Some(Why::Closing);
+        }
+        let head = self.connection.wire.has_unclaimed();
+        if !head && !self.closes() && self.armed && !self.timer.is_elapsed() {
+            self.head_since = None;
+            return None;
+        }
+        let (due, why) = if head { self.slow_head() } else { self.idle() };
+        if self.timer.deadline() != due || !self.armed {
+            self.timer.as_mut().reset(due);
+            self.armed = true;
+        }
+        self.timer.as_mut().poll(cx).is_ready().then_some(why)
+    }
+
+    fn slow_head(&mut self) -> (Instant, Why) {
+        let since = *self.head_since.get_or_insert_with(Instant::now);
+        (since + self.connection.server().transport.header_timeout(), Why::SlowHead)
+    }
+
+    fn idle(&mut self) -> (Instant, Why) {
+        self.head_since = None;
+        let reads = self.connection.wire.reads();
+        if self.reads != reads {
+            (self.reads, self.silent_since) = (reads, Instant::now());
+        }
+        let patience =
+            if self.closes() { self.idle_grace } else { self.connection.server().transport.keep_alive_timeout };
+        (self.silent_since + patience, Why::Idle)
+    }
+}

@@ -1,0 +1,78 @@
+//! HTTP/2 on one connection: hyper serves it and says GOAWAY twice (RFC 9113 §6.8).
+//!
+//! The first GOAWAY names the highest stream of all and goes out with a PING; the second, after the PONG, names the last
+//! stream that will be served. What the client opened in between is served.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use hyper::{rt::Executor, server::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    http::service::RequestService,
+    server::{connection::Connection, io::Io},
+    totals::Closed,
+};
+
+/// Shortest time that a peer has for its PONG; farther ones have four of their round trips.
+const PONG: Duration = Duration::from_millis(100);
+
+/// Longest time that a peer has for its PONG.
+const PONG_CAP: Duration = Duration::from_secs(1);
+
+/// Serves streams until the peer leaves, or the last one is over after our GOAWAY.
+pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
+    let tokens = &connection.server().tokens;
+    let pong = (io.round_trip().unwrap_or_default() * 4).clamp(PONG, PONG_CAP);
+    let executor = TrackedExecutor { tasks: connection.server().connections.tracker() };
+    let conn = http2::Builder::new(executor).timer(TokioTimer::new()).serve_connection(TokioIo::new(io), service);
+    let mut conn = pin!(conn);
+
+    let go_away = async {
+        tokens.draining.cancelled().await;
+        // In the second half of the lame duck, each at a time of its own, so that not all reconnect at once.
+        let (lame_duck, since) = (connection.server().lame_duck(), connection.server().stopping_since());
+        let spread = lame_duck.mul_f64(0.5 + fastrand::f64() / 2.0);
+        tokio::select! {
+            () = sleep_until(since + spread) => {}
+            () = tokens.closing.cancelled() => {}
+        }
+    };
+    tokio::select! {
+        _ = conn.as_mut() => return Closed::Graceful,
+        () = go_away => conn.as_mut().graceful_shutdown(),
+    }
+
+    let mute = async {
+        let told = Instant::now();
+        tokens.closing.cancelled().await;
+        sleep_until(told + pong).await;
+        connection.close(0);
+        // A peer that answers no PING (case c25) is left when it has no stream, and is asked now and then.
+        while connection.is_serving() {
+            sleep(PONG).await;
+        }
+        sleep(pong).await;
+    };
+    tokio::select! {
+        _ = conn.as_mut() => Closed::Graceful,
+        () = mute => Closed::Idle,
+    }
+}
+
+/// Spawns hyper's streams so that the drain waits for them. They end with their connection.
+#[derive(Clone, Debug)]
+struct TrackedExecutor {
+    tasks: TaskTracker,
+}
+
+impl<F> Executor<F> for TrackedExecutor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        TokioExecutor::new().execute(self.tasks.track_future(future));
+    }
+}

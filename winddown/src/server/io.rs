@@ -1,0 +1,183 @@
+//! The socket as hyper sees it: bytes that were sniffed come first, bytes are counted, and its shutdown lingers.
+//!
+//! # The lingering close
+//!
+//! A socket that is closed while unread bytes arrive answers with RST, and an RST can take from the client a response
+//! that it has not read yet (RFC 9112 §9.6). So the shutdown sends FIN, then reads and discards until the peer's FIN.
+//! Two bounds keep it short: silence for a few of the connection's own round trips, and [`LINGER`] in all.
+
+use std::{
+    future::Future,
+    io,
+    mem::MaybeUninit,
+    os::fd::AsFd,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::{server::connection::Connection, sys};
+
+/// Longest time for which a peer that goes on sending is read after we have said our last word.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Shortest silence that ends the linger, for peers next door; farther ones have four of their round trips.
+const LINGER_SILENCE: Duration = Duration::from_millis(25);
+
+/// Longest time that the last word may take to leave: it is far smaller than any socket's send buffer.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// How to close a connection on which nothing is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Close {
+    /// With a 408 first: whatever request crosses it was not processed and may be repeated (RFC 9110 §15.5.9).
+    RequestTimeout,
+    /// Without a word.
+    Quietly,
+}
+
+/// A connection's socket.
+#[derive(Debug)]
+pub(crate) struct Io {
+    stream: TcpStream,
+    sniffed: Bytes,
+    connection: Arc<Connection>,
+    linger: Option<Linger>,
+    /// Travels with the socket into an upgrade, so that a WebSocket is still waited for.
+    _tracked: TaskTrackerToken,
+}
+
+#[derive(Debug)]
+struct Linger {
+    until: Instant,
+    silence: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Io {
+    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+        let tracked = connection.server().connections.token();
+        Self { stream, sniffed: Bytes::new(), connection, linger: None, _tracked: tracked }
+    }
+
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Puts bytes back in front of what is still to be read.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        debug_assert!(self.sniffed.is_empty(), "what was sniffed is read before anything else is");
+        self.sniffed = bytes;
+    }
+
+    /// The shortest round trip seen.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        sys::round_trip(self.stream.as_fd())
+    }
+
+    /// Whether the kernel holds bytes from the peer. A raw look: tokio's own reads know only what epoll has told.
+    pub(super) fn has_bytes(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        matches!(socket2::SockRef::from(&self.stream).peek(&mut byte), Ok(1..))
+    }
+
+    /// Says the last word and closes.
+    pub(super) async fn close(mut self, how: Close) -> io::Result<()> {
+        if how == Close::RequestTimeout {
+            let date = httpdate::fmt_http_date(SystemTime::now());
+            let farewell = format!(
+                "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
+            );
+            let write = pin!(self.stream.write_all(farewell.as_bytes()));
+            tokio::time::timeout(LAST_WORD, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            self.connection.server().totals().farewell();
+        }
+        self.shutdown().await
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.linger.is_none() {
+            self.linger = Some(Linger::new(self.round_trip()));
+        }
+        let linger = self.linger.as_mut().expect("just made");
+        let mut discard = [MaybeUninit::uninit(); 4096];
+        loop {
+            let mut buf = ReadBuf::uninit(&mut discard);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && Instant::now() < linger.until => linger.heard(),
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return linger.timer.as_mut().poll(cx),
+            }
+        }
+    }
+}
+
+impl Linger {
+    fn new(round_trip: Option<Duration>) -> Self {
+        let silence = (round_trip.unwrap_or_default() * 4).clamp(LINGER_SILENCE, LINGER);
+        Self { until: Instant::now() + LINGER, silence, timer: Box::pin(sleep(silence)) }
+    }
+
+    fn heard(&mut self) {
+        let silent = Instant::now() + self.silence;
+        self.timer.as_mut().reset(silent.min(self.until));
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if self.sniffed.has_remaining() {
+            let length = self.sniffed.len().min(buf.remaining());
+            buf.put_slice(&self.sniffed.split_to(length));
+        } else {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        }
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
+            self.connection.wire.read(bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // hyper flushes the socket only when its own buffer is empty.
+        self.connection.wire.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        self.poll_linger(cx).map(Ok)
+    }
+}

@@ -1,0 +1,168 @@
+//! What the bytes of an HTTP/1 connection tell about it, counted as they pass.
+//!
+//! hyper keeps to itself what it has buffered. Two questions about that matter to a stop: is a request head under way
+//! (then the connection is not idle), and has the client written another request behind the present one (then this
+//! response must not say `close`, or the next one would go without an answer)? The counts here answer both well
+//! enough to choose the polite way. They are never the proof that a connection may be closed: that is hyper's own
+//! buffer, taken back and found empty (see [`super::h1`]).
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// Counters of one connection. Written by the one task that owns the connection, `uploads` apart; hence `Relaxed`.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// Reads that brought bytes. A change means that the peer has spoken.
+    reads: AtomicU32,
+    /// Ends of request heads seen in what was read.
+    heads: AtomicU32,
+    /// Requests that hyper has parsed.
+    requests: AtomicU32,
+    /// Bytes were read that belong to no parsed request.
+    unclaimed: AtomicBool,
+    /// The last read ended with the end of a head.
+    clean: AtomicBool,
+    /// Request bodies that somebody still holds.
+    uploads: AtomicU32,
+    /// hyper has flushed all that it had to say.
+    flushed: AtomicBool,
+}
+
+impl Wire {
+    /// `bytes` are on their way to hyper.
+    pub(super) fn read(&self, bytes: &[u8]) {
+        self.reads.fetch_add(1, Relaxed);
+        if self.has_uploads() {
+            return; // The request's own body.
+        }
+        let heads = memchr::memmem::find_iter(bytes, b"\r\n\r\n").count() as u32;
+        self.heads.fetch_add(heads, Relaxed);
+        self.clean.store(bytes.ends_with(b"\r\n\r\n"), Relaxed);
+        self.unclaimed.store(true, Relaxed);
+    }
+
+    /// hyper has parsed a request whose body has `length` bytes; `None` means that only the body itself knows.
+    pub(super) fn request(&self, length: Option<u64>) {
+        let requests = self.requests.fetch_add(1, Relaxed).wrapping_add(1);
+        let more_heads = self.heads.load(Relaxed) > requests;
+        // What follows a head with a body is taken for the body.
+        let tail = length == Some(0) && !self.clean.load(Relaxed);
+        self.unclaimed.store(more_heads || tail, Relaxed);
+        self.flushed.store(false, Relaxed);
+        if !more_heads {
+            // A head that came in pieces, or a body with an empty line in it, must not count for the next request.
+            self.heads.store(requests, Relaxed);
+        }
+    }
+
+    pub(super) fn flushed(&self) {
+        self.flushed.store(true, Relaxed);
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed.load(Relaxed) || self.requests.load(Relaxed) == 0
+    }
+
+    pub(super) fn upload_begins(&self) {
+        self.uploads.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn upload_ends(&self) {
+        self.uploads.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn has_uploads(&self) -> bool {
+        self.uploads.load(Relaxed) > 0
+    }
+
+    pub(super) fn reads(&self) -> u32 {
+        self.reads.load(Relaxed)
+    }
+
+    /// Whether there are bytes that no request has claimed: the beginning of a head, or a pipelined request.
+    pub(super) fn has_unclaimed(&self) -> bool {
+        self.unclaimed.load(Relaxed)
+    }
+
+    /// hyper's own buffer was looked at, and was empty.
+    pub(super) fn nothing_unclaimed(&self) {
+        self.unclaimed.store(false, Relaxed);
+    }
+
+    /// How many requests are under way in what was read: whole heads, and a last one of which some is there.
+    pub(super) fn waiting(&self) -> u32 {
+        let heads = self.heads.load(Relaxed).saturating_sub(self.requests.load(Relaxed));
+        let part = self.has_unclaimed() && (heads == 0 || !self.clean.load(Relaxed));
+        heads + u32::from(part)
+    }
+
+    pub(super) fn has_carried_a_request(&self) -> bool {
+        self.requests.load(Relaxed) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[test]
+    fn a_lone_request_leaves_nothing_unclaimed() {
+        let wire = Wire::default();
+        for _ in 0..3 {
+            wire.read(GET);
+            wire.request(Some(0));
+            assert!(!wire.has_unclaimed());
+        }
+    }
+
+    #[test]
+    fn a_head_under_way_is_unclaimed_also_behind_a_whole_request() {
+        let wire = Wire::default();
+        wire.read(b"GET / HT");
+        assert!(wire.has_unclaimed());
+        wire.read(b"TP/1.1\r\n\r\n");
+        wire.request(Some(0));
+        assert!(!wire.has_unclaimed());
+
+        wire.read(&[GET, b"GET /next"].concat());
+        wire.request(Some(0));
+        assert!(wire.has_unclaimed());
+    }
+
+    #[test]
+    fn pipelined_requests_are_unclaimed_until_the_last() {
+        let wire = Wire::default();
+        wire.read(&GET.repeat(3));
+        for more in [true, true, false] {
+            wire.request(Some(0));
+            assert_eq!(wire.has_unclaimed(), more);
+        }
+        wire.read(&[GET, GET, b"GET"].concat());
+        assert_eq!(wire.waiting(), 3);
+        wire.request(Some(0));
+        wire.request(Some(0));
+        assert_eq!(wire.waiting(), 1);
+        wire.read(b" / HTTP/1.1\r\n\r\n");
+        wire.request(Some(0));
+        assert_eq!(wire.waiting(), 0);
+        wire.read(GET);
+        wire.request(Some(0));
+        wire.read(GET);
+        assert!(wire.has_unclaimed(), "read ahead while the first one is answered");
+    }
+
+    #[test]
+    fn a_body_is_not_taken_for_a_request() {
+        let wire = Wire::default();
+        wire.read(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nsome");
+        wire.request(Some(9));
+        wire.upload_begins();
+        wire.read(b"\r\n\r\n!");
+        assert!(!wire.has_unclaimed());
+        wire.upload_ends();
+        wire.read(GET);
+        wire.request(Some(0));
+        assert!(!wire.has_unclaimed());
+    }
+}

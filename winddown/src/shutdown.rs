@@ -1,0 +1,216 @@
+//! The face of the crate: register what runs, then run until asked to stop.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{net::TcpListener, sync::watch, time::sleep};
+
+use crate::{
+    budget::{Budget, Part},
+    builder::Builder,
+    coordinator::Coordinator,
+    hook::{BoxError, Hook, HookContext, Step},
+    http::timing::NoteRoute,
+    inner::{Inner, Running},
+    lifecycle::{Cause, Phase, Status as LifecycleStatus},
+    readiness::Readiness,
+    report::Report,
+    server::{Server, accept},
+    signal::Signals,
+    status::{self, Status},
+    tasks::Task,
+    tokens::Tokens,
+};
+
+/// A process that will stop well. Cheap to clone: every clone is the same process.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use winddown::{Phase, Shutdown};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error + Send + Sync>> {
+///     let signals = winddown::signals()?;
+///     let stop = Shutdown::builder().build()?;
+///     stop.hook(Phase::Release, "database pool", |_| async { Ok(()) });
+///     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+///     stop.serve("public", listener, Router::new().route("/", get(|| async { "hello" })));
+///     Ok(stop.run_until(signals).await.into())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Shutdown {
+    /// Begins with the defaults: a grace period of 30 s, split as [`Split`] says.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Adds a hook to a phase of the stop. Its time is its share of the phase; [`Shutdown::step`] takes more.
+    ///
+    /// # Panics
+    ///
+    /// When `phase` is none of the five phases of a stop.
+    pub fn hook<F, Fut>(&self, phase: Phase, name: impl Into<String>, run: F)
+    where
+        F: FnOnce(HookContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.step(phase, Hook::new(name, run));
+    }
+
+    /// Adds a [`Hook`] with a timeout of its own, or a group of them that run side by side.
+    ///
+    /// # Panics
+    ///
+    /// As [`Shutdown::hook`].
+    pub fn step(&self, phase: Phase, step: impl Into<Step>) {
+        self.inner.hooks.add(phase, step.into());
+    }
+
+    /// Spawns a background task: tracked, named, told at T0, awaited in the background phase.
+    pub fn spawn<F>(&self, name: impl Into<String>, run: impl FnOnce(Task) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.tasks.spawn(name.into(), run);
+    }
+
+    /// Adds a step of the start-up. Steps run one after the other when [`Shutdown::run_until`] begins; the process is
+    /// ready after the last. A stop that comes earlier drops the step under way, and an error stops the process with
+    /// exit code 1; both unwind what was started.
+    pub fn start(&self, step: impl Future<Output = Result<(), BoxError>> + Send + 'static) {
+        self.inner.start_up(|steps| steps.push(Box::pin(step)));
+    }
+
+    /// Serves `router` on `listener` until the stop. Any number of servers may run in one process.
+    pub fn serve(&self, name: impl Into<String>, listener: TcpListener, router: Router) -> ServerHandle {
+        self.run_server(name.into(), listener, router, false)
+    }
+
+    /// As [`Shutdown::serve`], for probes and metrics: closes last, is not drained, and is counted nowhere.
+    pub fn serve_admin(&self, name: impl Into<String>, listener: TcpListener, router: Router) -> ServerHandle {
+        self.run_server(name.into(), listener, router, true)
+    }
+
+    fn run_server(&self, name: String, listener: TcpListener, router: Router, admin: bool) -> ServerHandle {
+        let inner = self.inner.clone();
+        // An admin server outlives the others: it hangs on no token but its own.
+        let tokens = if admin { Tokens::default() } else { inner.tokens.child() };
+        let (totals, audit) = (inner.totals.clone(), inner.audit.clone());
+        let server = Arc::new(Server::new(name.clone(), admin, inner.transport.clone(), tokens, totals, audit));
+        let running = Running::new(server.clone());
+        inner.add_server(running.clone());
+        let address = listener.local_addr();
+        match &address {
+            Ok(address) => tracing::info!(server = name, %address, "listening"),
+            Err(error) => tracing::warn!(server = name, %error, "listening, and the kernel does not say where"),
+        }
+        let ended = running.ended.clone().drop_guard();
+        let accepting = tokio::spawn(accept::serve(server, listener, router.layer(NoteRoute)));
+        let cancel_grace = inner.budget.part(Part::CancelGrace);
+        tokio::spawn(async move {
+            let _ended = ended;
+            let error = match accepting.await {
+                Ok(Ok(report)) => return inner.found(|found| found.listeners.push(report)),
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => panic.to_string(),
+            };
+            inner.ask(Cause::ServerFailed { server: name, error });
+        });
+        ServerHandle { running, address, cancel_grace }
+    }
+
+    /// A handle that asks for the stop and watches it.
+    pub fn handle(&self) -> ShutdownHandle {
+        ShutdownHandle { inner: self.inner.clone() }
+    }
+
+    /// What probes are to be told.
+    pub fn readiness(&self) -> Readiness {
+        Readiness::new(self.inner.lifecycle.clone())
+    }
+
+    /// Who is in flight, what is done, how much of the budget is left: the live answer to "what holds the stop?"
+    pub fn status(&self) -> Status {
+        status::live(&self.inner)
+    }
+
+    /// Sets every metric to its present value. Call it before each scrape is rendered.
+    pub fn publish_metrics(&self) {
+        status::publish(&self.inner);
+    }
+
+    /// How the grace period is split.
+    pub fn budget(&self) -> &Budget {
+        &self.inner.budget
+    }
+
+    /// Runs the start-up, then serves until a signal or a [`ShutdownHandle`] asks for the stop, then stops.
+    ///
+    /// From T0 on a watchdog thread ends the process at the hard deadline, whatever happens; it is disarmed when the
+    /// report is dropped, and kept when the report becomes an [`ExitCode`](std::process::ExitCode).
+    ///
+    /// # Panics
+    ///
+    /// When it is called twice, or no thread can be started.
+    pub async fn run_until(self, signals: Signals) -> Report {
+        let start_up = self.inner.start_up(std::mem::take);
+        Coordinator::new(self.inner).run(signals, start_up).await
+    }
+
+    pub(crate) fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+/// Asks for the stop from anywhere in the program. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ShutdownHandle {
+    inner: Arc<Inner>,
+}
+
+impl ShutdownHandle {
+    /// Asks for the stop. Only the first cause counts; later ones, and any after the end, are ignored.
+    pub fn request(&self, cause: Cause) {
+        self.inner.ask(cause);
+    }
+
+    /// The present state.
+    pub fn status(&self) -> LifecycleStatus {
+        self.inner.lifecycle.status().clone()
+    }
+
+    /// A receiver that wakes at every change of phase.
+    pub fn watch(&self) -> watch::Receiver<LifecycleStatus> {
+        self.inner.lifecycle.watch()
+    }
+}
+
+/// One server that runs.
+#[derive(Debug)]
+pub struct ServerHandle {
+    running: Running,
+    address: io::Result<SocketAddr>,
+    cancel_grace: Duration,
+}
+
+impl ServerHandle {
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.address {
+            Ok(address) => Ok(*address),
+            Err(error) => Err(error.kind().into()),
+        }
+    }
+
+    /// Stops this server alone: closes its listener without loss, lets its requests finish, and cuts what is left
+    /// after `timeout`. Returns whether nothing was cut.
+    pub async fn stop(&self, timeout: Duration) -> bool {
+        self.running.server.begin_drain();
+        self.running.drained(sleep(timeout), self.cancel_grace).await
+    }
+}

@@ -1,0 +1,110 @@
+//! The live answer to "what holds the stop?", for a person and for a scrape.
+
+use std::{cmp::Reverse, time::Duration};
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{
+    hook::HookReport,
+    http::in_flight::RequestStatus,
+    inner::Inner,
+    lifecycle::{Cause, Phase},
+    metrics::Snapshot,
+    report::{PhaseReport, seconds},
+    server::Server,
+    tasks::TaskStatus,
+};
+
+/// How many requests are listed; the rest is a number.
+const LISTED: usize = 20;
+
+/// What a process is doing right now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The present phase.
+    pub phase: Phase,
+    /// How long it has been in this phase.
+    #[serde(rename = "phase_seconds", serialize_with = "seconds")]
+    pub in_phase: Duration,
+    /// What this phase still has; absent before a stop.
+    #[serde(rename = "phase_seconds_left", skip_serializing_if = "Option::is_none")]
+    pub phase_left: Option<f64>,
+    /// What is left until the watchdog ends the process; absent before a stop.
+    #[serde(rename = "seconds_left", skip_serializing_if = "Option::is_none")]
+    pub left: Option<f64>,
+    /// Who asked for the stop; absent before one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Open connections, those of admin servers excluded.
+    pub connections: usize,
+    /// Requests in flight, to the end of their response bodies.
+    pub requests_in_flight: usize,
+    /// The 20 oldest of them.
+    pub requests: Vec<RequestStatus>,
+    /// Background tasks that run.
+    pub tasks: Vec<TaskStatus>,
+    /// Phases of the stop that are over.
+    pub phases_done: Vec<PhaseReport>,
+    /// Hooks that have run.
+    pub hooks_done: Vec<HookReport>,
+}
+
+/// The traffic servers' sums.
+pub(crate) struct Traffic {
+    pub(crate) connections: usize,
+    pub(crate) requests: usize,
+}
+
+pub(crate) fn traffic(inner: &Inner) -> Traffic {
+    let servers = inner.traffic_servers();
+    Traffic {
+        connections: servers.iter().map(|running| running.server.connections.len()).sum(),
+        requests: servers.iter().map(|running| running.server.gate.len()).sum(),
+    }
+}
+
+/// Every request in flight on a traffic server, the oldest first.
+pub(crate) fn requests(inner: &Inner) -> Vec<RequestStatus> {
+    let of = |server: &Server| server.connections.requests();
+    let mut requests: Vec<_> = inner.traffic_servers().iter().flat_map(|running| of(&running.server)).collect();
+    requests.sort_by_key(|request| Reverse(request.age));
+    requests
+}
+
+pub(crate) fn live(inner: &Inner) -> Status {
+    let status = inner.lifecycle.status().clone();
+    let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_secs_f64();
+    let Traffic { connections, requests: requests_in_flight } = traffic(inner);
+    let mut requests = requests(inner);
+    requests.truncate(LISTED);
+    Status {
+        phase: status.phase,
+        in_phase: status.since.elapsed(),
+        phase_left: status.deadline.map(left),
+        left: status.stop.as_ref().map(|stop| left(stop.hard_deadline)),
+        cause: status.stop.map(|stop| stop.cause),
+        connections,
+        requests_in_flight,
+        requests,
+        tasks: inner.tasks.running(),
+        phases_done: inner.found(|found| found.phases.clone()),
+        hooks_done: inner.hooks.reports(),
+    }
+}
+
+pub(crate) fn publish(inner: &Inner) {
+    let status = inner.lifecycle.status().clone();
+    let phases = inner.found(|found| found.phases.clone());
+    let traffic = traffic(inner);
+    Snapshot {
+        status,
+        phases: &phases,
+        requests: inner.totals.requests(),
+        connections: inner.totals.connections(),
+        active_requests: traffic.requests,
+        active_connections: traffic.connections,
+        background_tasks: inner.tasks.running().len(),
+    }
+    .publish();
+}

@@ -1,0 +1,87 @@
+//! The three things that need the kernel and have no safe face in a library. The crate's only `unsafe`.
+#![allow(unsafe_code)]
+
+use std::{
+    mem::{MaybeUninit, size_of},
+    os::fd::{AsRawFd, BorrowedFd},
+    time::Duration,
+};
+
+/// Ends the process at once: no destructors, no `atexit` handlers, no waiting for threads.
+///
+/// [`std::process::exit`] runs what C libraries left with `atexit`, and that may wait for a lock which a blocked
+/// thread holds. The watchdog must not wait.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: `_exit` takes no pointer, has no precondition and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// The shortest round trip that the kernel has seen on a TCP connection; `None` where it does not say.
+///
+/// The minimum, and not the smoothed value: a peer that delays its acknowledgements by 40 ms is not far away.
+pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> Option<Duration> {
+    tcp_info(socket).map(|info| Duration::from_micros(info.min_rtt.into())).filter(|rtt| !rtt.is_zero())
+}
+
+/// The head of Linux's `struct tcp_info`, up to `tcpi_min_rtt` (Linux 4.6). The kernel only ever appends fields.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct TcpInfo {
+    _states: [u8; 8],
+    _counters: [u32; 24],
+    _bytes: [u64; 4],
+    _segments: [u32; 3],
+    min_rtt: u32,
+}
+
+#[cfg(target_os = "linux")]
+fn tcp_info(socket: BorrowedFd<'_>) -> Option<TcpInfo> {
+    const LENGTH: libc::socklen_t = size_of::<TcpInfo>() as libc::socklen_t;
+    let mut info = MaybeUninit::<TcpInfo>::zeroed();
+    let mut length = LENGTH;
+    // SAFETY: the descriptor is open because it is borrowed; `info` and `length` are valid for writes of `length`
+    // bytes, and the kernel writes no more than `length`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    // SAFETY: every bit pattern is a `TcpInfo`, and all of it was zeroed before.
+    (result == 0 && length == LENGTH).then(|| unsafe { info.assume_init() })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tcp_info(_socket: BorrowedFd<'_>) -> Option<TcpInfo> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        os::fd::AsFd,
+    };
+
+    #[test]
+    fn the_round_trip_of_a_loopback_connection_is_known_and_short() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("the listener is open");
+        let (mut server, _) = listener.accept().expect("a client has connected");
+        server.write_all(b"x").expect("the client reads");
+        client.read_exact(&mut [0]).expect("the server wrote");
+        let rtt = round_trip(server.as_fd()).expect("Linux tells");
+        assert!(rtt < Duration::from_millis(500), "{rtt:?}");
+    }
+
+    #[test]
+    fn a_socket_without_tcp_has_no_round_trip() {
+        let (one, _two) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets can be made");
+        assert_eq!(round_trip(one.as_fd()), None);
+    }
+}

@@ -1,0 +1,136 @@
+//! What a stop has done so far, counted. Read by the metrics at each scrape and by the report at the end.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use serde::Serialize;
+
+use crate::http::in_flight::RequestStatus;
+
+/// How many cut requests the report names; the rest is a number.
+const NAMED: usize = 20;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The peer left, or it was told to in an answer or by GOAWAY.
+    Graceful,
+    /// It was idle for too long.
+    Idle,
+    /// A deadline of the stop cut it.
+    Forced,
+}
+
+/// The counts. All of them only grow, and none orders anything else: hence `Relaxed`.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    in_flight_at_start: AtomicU64,
+    completed: AtomicU64,
+    aborted: AtomicU64,
+    late: AtomicU64,
+    rejected: AtomicU64,
+    cut: AtomicU64,
+    graceful: AtomicU64,
+    idle: AtomicU64,
+    forced: AtomicU64,
+    farewells: AtomicU64,
+    named: Mutex<Vec<RequestStatus>>,
+}
+
+/// The counts of requests at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RequestTotals {
+    /// In flight at T0.
+    pub in_flight_at_start: u64,
+    /// Of those: answered in full.
+    pub completed: u64,
+    /// Of those: not.
+    pub aborted: u64,
+    /// Admitted after T0.
+    pub late: u64,
+    /// Answered 503 after the lame duck.
+    pub rejected: u64,
+    /// Cut at a deadline, whenever they began.
+    pub cut: u64,
+}
+
+/// The counts of connections at one moment. All but the farewells count from the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ConnectionTotals {
+    /// Ended by the peer, or after it had been told to leave.
+    pub graceful: u64,
+    /// Closed because they were idle.
+    pub idle: u64,
+    /// Cut at a deadline.
+    pub forced: u64,
+    /// Told 408 before they were closed.
+    pub farewells: u64,
+}
+
+impl Totals {
+    pub(crate) fn in_flight_at_start(&self, requests: usize) {
+        self.in_flight_at_start.store(requests as u64, Relaxed);
+    }
+
+    /// A request that was in flight at T0 is over.
+    pub(crate) fn ended(&self, complete: bool) {
+        let count = if complete { &self.completed } else { &self.aborted };
+        count.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn late(&self) {
+        self.late.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn rejected(&self) {
+        self.rejected.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn cut(&self, request: RequestStatus) {
+        self.cut.fetch_add(1, Relaxed);
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() < NAMED {
+            named.push(request);
+        }
+    }
+
+    pub(crate) fn closed(&self, how: Closed) {
+        let count = match how {
+            Closed::Graceful => &self.graceful,
+            Closed::Idle => &self.idle,
+            Closed::Forced => &self.forced,
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn farewell(&self) {
+        self.farewells.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn requests(&self) -> RequestTotals {
+        RequestTotals {
+            in_flight_at_start: self.in_flight_at_start.load(Relaxed),
+            completed: self.completed.load(Relaxed),
+            aborted: self.aborted.load(Relaxed),
+            late: self.late.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            cut: self.cut.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn connections(&self) -> ConnectionTotals {
+        ConnectionTotals {
+            graceful: self.graceful.load(Relaxed),
+            idle: self.idle.load(Relaxed),
+            forced: self.forced.load(Relaxed),
+            farewells: self.farewells.load(Relaxed),
+        }
+    }
+
+    /// The cut requests by name, 20 at the most.
+    pub(crate) fn cut_requests(&self) -> Vec<RequestStatus> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
