@@ -126,7 +126,7 @@ impl Connection {
 
     /// Whether a request or somebody who reads its body is at work, or an answer has not left yet.
     pub(super) fn is_busy(&self) -> bool {
-        self.is_serving() || self.wire.has_uploads() || !self.wire.is_flushed()
+        self.is_serving() || self.wire.has_uploads() || self.wire.has_unflushed()
     }
 
     /// The requests that are being answered on it.

@@ -152,6 +152,7 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.connection.wire.writing();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -160,6 +161,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.connection.wire.writing();
         Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 
@@ -169,7 +171,7 @@ impl AsyncWrite for Io {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // hyper flushes the socket only when its own buffer is empty.
+        // hyper flushes the socket only when its own buffer is empty, and tries to empty it in the turn that fills it.
         self.connection.wire.flushed();
         Poll::Ready(Ok(()))
     }

@@ -23,8 +23,8 @@ pub(super) struct Wire {
     clean: AtomicBool,
     /// Request bodies that somebody still holds.
     uploads: AtomicU32,
-    /// hyper has flushed all that it had to say.
-    flushed: AtomicBool,
+    /// hyper has bytes that the socket has not taken.
+    unflushed: AtomicBool,
 }
 
 impl Wire {
@@ -47,19 +47,24 @@ impl Wire {
         // What follows a head with a body is taken for the body.
         let tail = length == Some(0) && !self.clean.load(Relaxed);
         self.unclaimed.store(more_heads || tail, Relaxed);
-        self.flushed.store(false, Relaxed);
         if !more_heads {
             // A head that came in pieces, or a body with an empty line in it, must not count for the next request.
             self.heads.store(requests, Relaxed);
         }
     }
 
-    pub(super) fn flushed(&self) {
-        self.flushed.store(true, Relaxed);
+    /// hyper has bytes for the peer, which may or may not fit into the socket.
+    pub(super) fn writing(&self) {
+        self.unflushed.store(true, Relaxed);
     }
 
-    pub(super) fn is_flushed(&self) -> bool {
-        self.flushed.load(Relaxed) || self.requests.load(Relaxed) == 0
+    /// hyper has nothing left for the peer.
+    pub(super) fn flushed(&self) {
+        self.unflushed.store(false, Relaxed);
+    }
+
+    pub(super) fn has_unflushed(&self) -> bool {
+        self.unflushed.load(Relaxed)
     }
 
     pub(super) fn upload_begins(&self) {
