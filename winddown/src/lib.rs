@@ -27,7 +27,7 @@
 //! # async fn run(app: Router) -> Result<std::process::ExitCode, Box<dyn std::error::Error + Send + Sync>> {
 //! let signals = winddown::signals()?;
 //! let stop = Shutdown::builder().build()?;
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let listener = winddown::bind("127.0.0.1:8080".parse()?)?;
 //! stop.serve("public", listener, app);
 //! Ok(stop.run_until(signals).await.into())
 //! # }
@@ -79,7 +79,7 @@ pub use crate::{
     report::{PhaseReport, Report},
     server::{
         Transport,
-        listener::{ListenerClose, ListenerReport},
+        listener::{ListenerClose, ListenerReport, bind},
     },
     shutdown::{ServerHandle, Shutdown, ShutdownHandle},
     signal::{Signal, Signals, signals},

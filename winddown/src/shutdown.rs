@@ -33,7 +33,7 @@ use crate::{
 ///     let signals = winddown::signals()?;
 ///     let stop = Shutdown::builder().build()?;
 ///     stop.hook(Phase::Release, "database pool", |_| async { Ok(()) });
-///     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+///     let listener = winddown::bind("127.0.0.1:8080".parse()?)?;
 ///     stop.serve("public", listener, Router::new().route("/", get(|| async { "hello" })));
 ///     Ok(stop.run_until(signals).await.into())
 /// }

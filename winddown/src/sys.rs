@@ -59,6 +59,22 @@ fn tcp_info(_socket: BorrowedFd<'_>) -> Option<TcpInfo> {
     None
 }
 
+/// Leaves handshakes with this listener half open until the client sends data: `TCP_DEFER_ACCEPT`, `tcp(7)`.
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) fn defer_accept(listener: BorrowedFd<'_>, seconds: libc::c_int) {
+    // SAFETY: the descriptor is open because it is borrowed, and the value lives until the call returns.
+    let result = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -206,7 +206,7 @@ async fn c26_handler_that_answers_when_it_is_cancelled_is_not_cut() {
         cancel_grace: Some(Duration::from_secs(10)),
         ..Split::default()
     };
-    let stop = Shutdown::builder().grace_period(Duration::from_secs(60)).split(split).build().expect("it fits");
+    let stop = Shutdown::builder().grace_period(Duration::from_mins(1)).split(split).build().expect("it fits");
     let entered = Arc::new(Notify::new());
     let patient = |State(entered): State<Arc<Notify>>, draining: Draining| async move {
         entered.notify_one();

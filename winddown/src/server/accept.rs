@@ -33,7 +33,9 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, router: Ro
             (stream, peer) = accept(&server.name, &listener) => spawn(stream, peer),
         }
     }
-    let report = listener::close(server.name.clone(), listener, server.transport.handshake_window, spawn).await?;
+    // Whoever probes or scrapes comes again.
+    let window = if server.admin { Duration::ZERO } else { server.transport.handshake_window };
+    let report = listener::close(server.name.clone(), listener, window, spawn).await?;
     tracing::info!(server = report.server, window = ?report.window, saved = report.saved, closed = ?report.closed, "listener closed");
     server.connections.drained().await;
     Ok(report)

@@ -12,9 +12,8 @@
 use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use serde::Serialize;
-use socket2::SockRef;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{Instant, sleep},
 };
 
@@ -26,6 +25,23 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// The shortest window: time for a handshake packet that the kernel is working on at this moment.
 const SHORTEST: Duration = Duration::from_millis(4);
+
+/// Connections that may wait to be accepted. The kernel's default limit (`net.core.somaxconn`) since Linux 5.4; the
+/// usual 128 overflows when the clients of a restarted neighbour all come at once.
+const BACKLOG: u32 = 4096;
+
+/// Binds a listener for [`Shutdown::serve`](crate::Shutdown::serve): ready for a storm of reconnects, and on a port
+/// that a predecessor has only just left.
+///
+/// # Errors
+///
+/// The address is taken, or not of this machine, or needs a privilege.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// How a listener was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +86,7 @@ pub(super) async fn close(
     let mut saved = 0;
     loop {
         // Asked first: a handshake that ends between the question and the accepts is accepted.
-        let under_way = closed == ListenerClose::BoundToNoInterface && handshakes_under_way(address);
+        let under_way = closed == ListenerClose::BoundToNoInterface && handshake_under_way(address);
         while let Ok((stream, peer)) = listener.accept() {
             saved += 1;
             stream.set_nonblocking(true)?;
@@ -87,24 +103,97 @@ pub(super) async fn close(
 }
 
 fn refuse_newcomers(listener: &TcpListener) -> ListenerClose {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    match SockRef::from(listener).bind_device_by_index_v4(Some(NO_INTERFACE)) {
+    #[cfg(target_os = "linux")]
+    match socket2::SockRef::from(listener).bind_device_by_index_v4(Some(NO_INTERFACE)) {
         Ok(()) => return ListenerClose::BoundToNoInterface,
         Err(error) => tracing::warn!(%error, "newcomers cannot be refused before the close; accepting until empty"),
     }
     ListenerClose::AcceptedUntilEmpty
 }
 
-/// Whether a handshake for this port has been answered and not completed (`SYN_RECV`). Where the kernel does not
-/// tell, the answer is yes, and the whole window is waited for.
-fn handshakes_under_way(address: SocketAddr) -> bool {
-    const SYN_RECV: &str = "03";
-    let port = format!(":{:04X}", address.port());
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| match std::fs::read_to_string(table) {
-        Ok(table) => table.lines().skip(1).any(|line| {
-            let mut words = line.split_ascii_whitespace().skip(1);
-            words.next().is_some_and(|local| local.ends_with(&port)) && words.nth(1) == Some(SYN_RECV)
-        }),
-        Err(error) => error.kind() != io::ErrorKind::NotFound || table.ends_with("tcp"),
-    })
+fn handshake_under_way(address: SocketAddr) -> bool {
+    #[cfg(target_os = "linux")]
+    return super::handshake::under_way(address.port());
+    #[cfg(not(target_os = "linux"))]
+    return address.port() > 0;
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::{server::handshake, sys};
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn local() -> (TcpListener, SocketAddr) {
+        let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        (listener, address)
+    }
+
+    async fn is_refused(address: SocketAddr) -> bool {
+        matches!(TcpStream::connect(address).await, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    #[tokio::test]
+    async fn c01_connections_in_the_queue_are_all_accepted_and_newcomers_refused() {
+        let (listener, address) = local();
+        let mut clients = Vec::new();
+        for _ in 0..200 {
+            clients.push(TcpStream::connect(address).await.expect("the kernel completes the handshake"));
+        }
+        let mut accepted = Vec::new();
+        let report = close("test".into(), listener, LONG, |stream, _| accepted.push(stream)).await.expect("it closes");
+        assert_eq!((report.closed, report.saved), (ListenerClose::BoundToNoInterface, 200));
+        assert!(is_refused(address).await);
+        for (mut server, mut client) in accepted.into_iter().zip(clients) {
+            client.write_all(b"x").await.expect("nothing was reset");
+            server.read_exact(&mut [0]).await.expect("nothing was reset");
+        }
+    }
+
+    #[tokio::test]
+    async fn c02_handshake_under_way_is_waited_for_and_accepted() {
+        let (listener, address) = local();
+        sys::defer_accept(listener.as_fd(), 60);
+        assert!(!handshake::under_way(address.port()));
+        let mut client = TcpStream::connect(address).await.expect("for the client the handshake is complete");
+        assert!(handshake::under_way(address.port()), "and for the server it is not");
+
+        let closing = tokio::spawn(async move {
+            let mut accepted = Vec::new();
+            let report = close("test".into(), listener, LONG, |stream, _| accepted.push(stream)).await;
+            (report.expect("it closes"), accepted)
+        });
+        // One thread: the other task runs up to its first wait, which is behind the rebinding.
+        tokio::task::yield_now().await;
+        assert!(is_refused(address).await);
+        assert!(!closing.is_finished(), "the handshake is not over");
+        client.write_all(b"x").await.expect("the handshake is still alive");
+        let (report, mut accepted) = closing.await.expect("no panic");
+        assert_eq!(report.saved, 1);
+        assert!(report.window < LONG / 2, "closed as soon as none was left, {:?}", report.window);
+        accepted[0].read_exact(&mut [0]).await.expect("the byte that completed the handshake");
+    }
+
+    #[tokio::test]
+    async fn the_window_has_a_cap() {
+        let (listener, address) = local();
+        sys::defer_accept(listener.as_fd(), 60);
+        let _client = TcpStream::connect(address).await.expect("for the client the handshake is complete");
+        let cap = Duration::from_millis(50);
+        let report = close("test".into(), listener, cap, |_, _| {}).await.expect("it closes");
+        assert!(report.window >= cap && report.window < LONG, "{:?}", report.window);
+    }
+
+    #[tokio::test]
+    async fn c17_port_can_be_bound_again_at_once() {
+        let (listener, address) = local();
+        close("test".into(), listener, LONG, |_, _| {}).await.expect("it closes");
+        bind(address).expect("nobody has it");
+    }
 }

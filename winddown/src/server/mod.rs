@@ -5,6 +5,8 @@ pub(crate) mod connection;
 pub(crate) mod connections;
 mod h1;
 mod h2;
+#[cfg(target_os = "linux")]
+mod handshake;
 mod io;
 pub(crate) mod listener;
 mod sniff;
