@@ -1,0 +1,55 @@
+//! A service that loses nothing when it is restarted. `main` reads as its life.
+
+mod admin;
+mod config;
+mod faults;
+mod request_id;
+mod routes;
+mod telemetry;
+
+use std::{io, net::SocketAddr, process::ExitCode};
+
+use tokio::net::TcpListener;
+use winddown::Report;
+
+use crate::config::{Config, Refusal};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(report) => report.into(),
+        Err(refusal) => refusal.tell(),
+    }
+}
+
+async fn run() -> Result<Report, Refusal> {
+    // Before anything else: a stop that comes while we start must find somebody who listens.
+    let signals = winddown::signals()?;
+    let config = Config::load()?;
+    telemetry::init_logging(config.log_format);
+    let metrics = telemetry::install_recorder()?;
+    let stop = config.shutdown()?;
+
+    stop.spawn("metrics upkeep", |task| telemetry::upkeep(metrics.clone(), task.draining()));
+    stop.start({
+        let stop = stop.clone();
+        async move {
+            let admin = bind("ADMIN_ADDR", config.admin_addr)?;
+            let public = bind("HTTP_ADDR", config.http_addr)?;
+            stop.serve_admin("admin", admin, admin::router(&stop, metrics));
+            stop.serve("public", public, routes::app(config.enable_faults));
+            Ok(())
+        }
+    });
+    Ok(stop.run_until(signals).await)
+}
+
+/// Binds, or says which setting to change.
+fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    let remedy = |error: &io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => "choose a free port, or stop what listens there",
+        io::ErrorKind::PermissionDenied => "choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
+        _ => "choose an address of this machine",
+    };
+    winddown::bind(address).map_err(|error| format!("{setting}={address} cannot be bound: {error}; {}", remedy(&error)))
+}

@@ -1,0 +1,118 @@
+//! What the service says about itself: log lines on stderr, metrics for a scraper.
+
+use std::{
+    future::Future,
+    io::{self, IsTerminal},
+    pin::pin,
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use metrics::{describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::interval;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For a person at a terminal.
+    Pretty,
+    /// One JSON object a line, for a collector.
+    Json,
+}
+
+/// OpenTelemetry's advice for the duration of HTTP requests, in seconds.
+const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Without upkeep the samples of a histogram pile up until someone scrapes, and nobody may.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Logs to stderr what `RUST_LOG` asks for. Defaults to `info`.
+pub(crate) fn init_logging(format: LogFormat) {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    let (filter, refused) = match filter.try_from_env() {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("info"), std::env::var("RUST_LOG").ok().map(|value| (value, error))),
+    };
+    let logging = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        // A line that cannot be written is dropped. The default is to complain on stderr, which panics when it is
+        // stderr that is gone: a log collector that went first must not turn a clean stop into a crash.
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Pretty => logging.init(),
+        LogFormat::Json => logging.json().flatten_event(true).init(),
+    }
+    if let Some((value, error)) = refused {
+        tracing::warn!(%error, value, "RUST_LOG is not understood, logging at info: write it as info,winddown=debug");
+    }
+}
+
+/// Makes the recorder behind every `metrics` macro; the handle renders what it holds.
+pub(crate) fn install_recorder() -> Result<PrometheusHandle, BuildError> {
+    let handle = prometheus()?.install_recorder()?;
+    record_build_info();
+    Ok(handle)
+}
+
+/// A histogram without buckets is exported as a summary, which cannot be summed over instances.
+fn prometheus() -> Result<PrometheusBuilder, BuildError> {
+    let duration = Matcher::Full("http_server_request_duration_seconds".into());
+    PrometheusBuilder::new().set_buckets_for_metric(duration, &DURATION_BUCKETS)
+}
+
+fn record_build_info() {
+    describe_gauge!("build_info", "1, labelled with the version and revision of this build");
+    let revision = option_env!("GIT_REVISION").unwrap_or("unknown");
+    gauge!("build_info", "version" => env!("CARGO_PKG_VERSION"), "revision" => revision).set(1);
+}
+
+/// Keeps the recorder's memory flat, until told to stop.
+pub(crate) async fn upkeep(handle: PrometheusHandle, until: impl Future) {
+    let (mut until, mut ticks) = (pin!(until), interval(UPKEEP_EVERY));
+    loop {
+        tokio::select! {
+            _ = &mut until => return,
+            _ = ticks.tick() => handle.run_upkeep(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{histogram, with_local_recorder};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[test]
+    fn request_durations_are_a_histogram_in_the_agreed_buckets() {
+        let recorder = prometheus().expect("the buckets are not empty").build_recorder();
+        with_local_recorder(&recorder, || histogram!("http_server_request_duration_seconds").record(0.3));
+        let text = recorder.handle().render();
+        for (bound, count) in [("0.005", 0), ("0.25", 0), ("0.5", 1), ("10", 1), ("+Inf", 1)] {
+            let line = format!("http_server_request_duration_seconds_bucket{{le=\"{bound}\"}} {count}");
+            assert!(text.contains(&line), "no {line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_build_says_its_version() {
+        let recorder = prometheus().expect("the buckets are not empty").build_recorder();
+        with_local_recorder(&recorder, record_build_info);
+        let text = recorder.handle().render();
+        assert!(text.contains(concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn upkeep_ends_when_it_is_told_to() {
+        let handle = prometheus().expect("the buckets are not empty").build_recorder().handle();
+        let began = Instant::now();
+        upkeep(handle, sleep(Duration::from_secs(12))).await;
+        assert_eq!(began.elapsed().as_secs(), 12);
+    }
+}

@@ -1,0 +1,187 @@
+//! The real binary in a process of its own, started, signalled and watched from outside.
+
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
+    process::{Child, Command, ExitStatus},
+    sync::atomic::{AtomicU16, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+use tempfile::TempDir;
+
+use crate::{
+    observe::eventually,
+    wire::{Wire, get},
+};
+
+/// How long a test waits for what must happen: far beyond what a loaded machine needs, so only a hang meets it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A stop without a lame duck and with room for everything else; a test overrides what it is about.
+const SETTINGS: [(&str, &str); 10] = [
+    ("GRACE_PERIOD", "20s"),
+    ("LAME_DUCK", "0s"),
+    ("DRAIN_TIMEOUT", "12s"),
+    ("CANCEL_GRACE", "300ms"),
+    ("BACKGROUND_TIMEOUT", "1s"),
+    ("RELEASE_TIMEOUT", "1s"),
+    ("FLUSH_TIMEOUT", "1s"),
+    ("EXIT_MARGIN", "1s"),
+    ("ENABLE_FAULTS", "1"),
+    ("LOG_FORMAT", "json"),
+];
+
+pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
+
+/// One run of the service. Dropped, it is killed.
+pub(crate) struct Service {
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    child: Child,
+    pub(crate) folder: TempDir,
+    stop_asked: Option<Instant>,
+}
+
+/// How a run ended, and how long after its first signal.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) status: ExitStatus,
+    pub(crate) after: Duration,
+}
+
+impl Service {
+    /// Starts a service on two free ports and waits until it is ready.
+    pub(crate) fn start(settings: Settings<'_>) -> Self {
+        for _ in 0..5 {
+            let mut service = Self::spawn((free_port(), free_port()), settings);
+            match service.await_ready() {
+                Ok(()) => return service,
+                // Between looking for a free port and binding it, a neighbour was faster.
+                Err(_) if service.stderr().contains("in use") => {}
+                Err(status) => panic!("the service ended with {status} before it was ready:\n{}", service.stderr()),
+            }
+        }
+        panic!("five pairs of ports, and each was taken by somebody else")
+    }
+
+    /// Starts a service and does not wait for it.
+    pub(crate) fn spawn((http, admin): (SocketAddr, SocketAddr), settings: Settings<'_>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let work = folder.path().join("work");
+        fs::create_dir(&work).expect("the folder is new and empty");
+        let log = File::create(folder.path().join("stderr.log")).expect("the folder is new and empty");
+        let child = Command::new(env!("CARGO_BIN_EXE_service"))
+            .env_clear()
+            .current_dir(work)
+            .env("HTTP_ADDR", http.to_string())
+            .env("ADMIN_ADDR", admin.to_string())
+            .env("SHUTDOWN_REPORT", folder.path().join("report.json"))
+            .env("AUDIT_LOG", folder.path().join("audit.log"))
+            .envs(SETTINGS)
+            .envs(settings.iter().copied())
+            .stdout(log.try_clone().expect("an open file can be shared"))
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .expect("the binary was just built");
+        Self { http, admin, child, folder, stop_asked: None }
+    }
+
+    pub(crate) fn await_ready(&mut self) -> Result<(), ExitStatus> {
+        eventually("readiness", || {
+            if let Some(status) = self.child.try_wait().expect("our own child can be waited for") {
+                return Some(Err(status));
+            }
+            self.admin_get("/readyz").filter(|response| response.status == 200).map(|_| Ok(()))
+        })
+    }
+
+    pub(crate) fn connect(&self) -> Wire {
+        Wire::connect(self.http).expect("the service listens")
+    }
+
+    /// Sends a GET on a connection of its own and waits until its handler runs.
+    pub(crate) fn in_flight(&self, path: &str, id: &str) -> Wire {
+        let mut wire = self.connect();
+        wire.send(get(path, id)).expect("the service reads");
+        self.await_entered(id);
+        wire
+    }
+
+    /// A kept connection that has carried one request.
+    pub(crate) fn idle(&self, id: &str) -> Wire {
+        let mut wire = self.connect();
+        assert_eq!(wire.get("/hello", id).expect("the service runs").status, 200);
+        wire
+    }
+
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        if signal != Signal::STOP && signal != Signal::CONT {
+            self.stop_asked.get_or_insert_with(Instant::now);
+        }
+        kill_process(Pid::from_child(&self.child), signal).expect("the process is our child and not yet reaped");
+    }
+
+    /// Stops the process as a debugger would, so that what comes now waits in the kernel.
+    pub(crate) fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        eventually("the process stands still", || {
+            let stat = fs::read_to_string(&stat).expect("the process is not yet reaped");
+            // The state follows the name, which is in parentheses.
+            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+        });
+    }
+
+    /// Waits for the end, which must come within `bound` of the first signal.
+    pub(crate) fn wait_exit(&mut self, bound: Duration) -> Exit {
+        let since = self.stop_asked.unwrap_or_else(Instant::now);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our own child can be waited for") {
+                return Exit { status, after: since.elapsed() };
+            }
+            let phase = || self.admin_get("/shutdown").map(|status| status.body);
+            assert!(since.elapsed() < bound, "still running {bound:?} after the signal: {:?}", phase());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits for the end and expects nothing but this exit code of it.
+    pub(crate) fn expect_exit(&mut self, code: i32) -> Exit {
+        let exit = self.wait_exit(PATIENCE);
+        assert_eq!(exit.status.code(), Some(code), "{exit:?}");
+        exit
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Both fail only when the process has already been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            self.explain();
+        }
+    }
+}
+
+/// A port that nobody listens on.
+///
+/// It comes from below the range that the kernel gives to outgoing connections, or a storm in a neighbouring test
+/// might take it before the service does.
+pub(crate) fn free_port() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = std::process::id() as u16 % 100 * 120; // test runners may give each test a process
+    loop {
+        let port = 12_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! HTTP/2: every stream that was opened in time finishes, and the peer is told which ones those are.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::{Request, body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, time::sleep};
+
+use crate::{
+    frames::{Frames, Said},
+    harness::{PATIENCE, Service, Signal},
+};
+
+/// The first GOAWAY promises nothing yet: it names the highest stream there can be.
+const ANY_STREAM: u32 = 0x7fff_ffff;
+
+#[test]
+fn c20_idle_connection_is_told_twice_and_then_closed() {
+    let mut service = Service::start(&[]);
+    let mut client = Frames::connect(service.http);
+    client.get(1, "/hello", "one");
+    client.until(|said| *said == Said::Ended { stream: 1 });
+    service.signal(Signal::TERM);
+    assert_eq!(goodbyes(&client.until_closed()), [ANY_STREAM, 1]);
+    service.expect_exit(0);
+}
+
+#[test]
+fn c21_stream_opened_between_the_two_goaways_is_served() {
+    let mut service = Service::start(&[("LAME_DUCK", "2s")]);
+    let mut client = Frames::connect(service.http);
+    client.polite = false;
+    client.get(1, "/hello", "one");
+    client.until(|said| *said == Said::Ended { stream: 1 });
+    service.signal(Signal::TERM);
+    client.until(|said| matches!(said, Said::GoAway { .. }));
+    let pings = client.until(|said| matches!(said, Said::Ping(_)));
+    client.get(3, "/hello", "between");
+    let Some(Said::Ping(opaque)) = pings.last() else { unreachable!("it was just waited for") };
+    client.pong(*opaque);
+    client.polite = true;
+    let rest = client.until_closed();
+    assert!(rest.contains(&Said::Status { stream: 3, ok: true }), "{rest:?}");
+    assert!(rest.contains(&Said::Ended { stream: 3 }), "{rest:?}");
+    assert_eq!(goodbyes(&rest), [3]);
+    service.expect_exit(0);
+}
+
+#[test]
+fn c23_streams_in_flight_finish_before_the_connection_closes() {
+    let mut service = Service::start(&[]);
+    let mut client = Frames::connect(service.http);
+    client.get(1, "/work/1500", "slow");
+    client.get(3, "/stream?chunks=15&every_ms=100", "stream");
+    service.await_entered("slow");
+    service.await_entered("stream");
+    service.signal(Signal::TERM);
+    let rest = client.until_closed();
+    for stream in [1, 3] {
+        assert!(rest.contains(&Said::Status { stream, ok: true }), "{rest:?}");
+        assert!(rest.contains(&Said::Ended { stream }), "{rest:?}");
+    }
+    assert_eq!(goodbyes(&rest), [ANY_STREAM, 3]);
+    service.expect_exit(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c23_upload_and_answer_under_way_finish_for_a_real_client() {
+    let mut service = Service::start(&[]);
+    let socket = TcpStream::connect(service.http).await.expect("the service listens");
+    let (mut client, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.expect("the service speaks HTTP/2");
+    let connection = tokio::spawn(connection);
+    let parts = stream::unfold(0, |sent| async move {
+        sleep(Duration::from_millis(100)).await; // a slow client, not a wait for anything
+        (sent < 15).then(|| (Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'a'; 1000]))), sent + 1))
+    });
+    let upload = Request::post("http://service/echo").header("x-request-id", "upload");
+    let upload = client.send_request(upload.body(StreamBody::new(parts).boxed_unsync()).expect("it is well formed"));
+    let upload = tokio::spawn(upload);
+    service.await_entered("upload");
+    service.signal(Signal::TERM);
+    let response = upload.await.expect("no panic").expect("the upload is answered");
+    assert_eq!(response.status(), 200);
+    let body = response.into_body().collect().await.expect("the answer is complete").to_bytes();
+    assert!(body.starts_with(br#"{"length":15000,"#), "{body:?}");
+    connection.await.expect("no panic").expect("the connection ends without an error");
+    let late = Request::get("http://service/hello").body(Empty::new().boxed_unsync()).expect("it is well formed");
+    assert!(client.send_request(late).await.is_err(), "the client knows that it must go elsewhere");
+    service.expect_exit(0);
+}
+
+#[test]
+fn c24_connection_being_set_up_at_the_signal_is_served_and_told() {
+    let mut service = Service::start(&[]);
+    service.freeze();
+    let mut client = Frames::connect(service.http);
+    client.get(1, "/hello", "early");
+    service.signal(Signal::TERM);
+    service.signal(Signal::CONT);
+    let all = client.until_closed();
+    assert!(all.contains(&Said::Status { stream: 1, ok: true }), "{all:?}");
+    assert!(all.contains(&Said::Ended { stream: 1 }), "{all:?}");
+    assert_eq!(goodbyes(&all).last(), Some(&1));
+    service.expect_exit(0);
+}
+
+#[test]
+fn c24_preface_that_never_ends_costs_the_header_timeout_and_no_more() {
+    let mut service = Service::start(&[("HEADER_TIMEOUT", "700ms")]);
+    let mut half = Frames::connect_silent(service.http);
+    half.write(b"PRI * HT");
+    let mut without_settings = Frames::connect_silent(service.http);
+    without_settings.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    service.signal(Signal::TERM);
+    let exit = service.wait_exit(PATIENCE);
+    assert!(exit.after < Duration::from_secs(5), "half a preface held the drain for {:?}", exit.after);
+}
+
+#[test]
+fn c25_peer_that_never_answers_a_ping_costs_the_drain_deadline_and_no_more() {
+    let mut service = Service::start(&[("DRAIN_TIMEOUT", "1s")]);
+    let mut client = Frames::connect(service.http);
+    client.polite = false;
+    client.get(1, "/hello", "one");
+    client.until(|said| *said == Said::Ended { stream: 1 });
+    service.signal(Signal::TERM);
+    let exit = service.wait_exit(PATIENCE);
+    assert!(exit.after < Duration::from_secs(5), "a deaf peer held the drain for {:?}", exit.after);
+    assert!(matches!(exit.status.code(), Some(0 | 10)), "{exit:?}");
+}
+
+/// The last streams that the GOAWAYs named, each of which must come without an error and none above the one before.
+fn goodbyes(said: &[Said]) -> Vec<u32> {
+    let named = said.iter().filter_map(|said| match said {
+        Said::GoAway { last_stream, error } => {
+            assert_eq!(*error, 0, "a goodbye is no error");
+            Some(*last_stream)
+        }
+        _ => None,
+    });
+    let named: Vec<u32> = named.collect();
+    assert!(named.is_sorted_by(|one, next| one >= next), "a GOAWAY took back a promise: {named:?}");
+    named
+}

@@ -1,0 +1,18 @@
+//! The real process, real sockets, real signals: the cases of a clean stop that need all three.
+//!
+//! A test is named after its number in the list of drain cases, so that one can go from the case to its proof.
+//! What must be so before a signal is sent is waited for (readiness, an entry in the audit log, a phase), never
+//! slept for; a bound on the time after it is there to catch a hang or a full wait for a deadline, and is generous.
+
+mod balancer;
+mod frames;
+mod handlers;
+mod harness;
+mod http1;
+mod http2;
+mod observe;
+mod process;
+mod signals;
+mod storms;
+mod uploads;
+mod wire;
