@@ -1,0 +1,128 @@
+//! What a run is asked to do: the command line, parsed into values that cannot be wrong.
+
+mod value;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Parser;
+use http::Uri;
+
+pub use value::{BadValue, Host, Mix, RunId, SlowMs, StreamShape};
+
+/// Loads an HTTP server and writes down what came of every single request.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "loadtest", version, about, max_term_width = 120)]
+pub struct Config {
+    /// The server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub host: Host,
+    /// The client's ledger, written anew.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// Users that send at the same time, each over its own connection.
+    #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub users: u32,
+    /// The time after which no request is begun. The process ends within 10 s of it.
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub run_time: Duration,
+    /// The time a request may take, from the connect to the last byte of the response.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub request_timeout: Duration,
+    /// Decides every choice of every user: the same seed asks for the same things in the same order.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// The begin of every request id, which goes on with the user and a number. Random when left out.
+    #[arg(long, value_name = "STR")]
+    pub run_id: Option<RunId>,
+    /// Shares of the users that ask for fast, slow, stream, upload and get requests.
+    #[arg(long, value_name = "KIND=N,…", default_value = "fast=40,slow=20,stream=20,upload=20")]
+    pub mix: Mix,
+    /// Percentage of users that speak HTTP/2 (cleartext, prior knowledge).
+    #[arg(long, value_name = "PERCENT", default_value = "25", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub h2: u32,
+    /// Most requests that an HTTP/2 user has under way at once.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub h2_streams: u32,
+    /// Percentage of HTTP/1 users that open a new connection for every request.
+    #[arg(long, value_name = "PERCENT", default_value = "25", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub fresh: u32,
+    /// How long a slow request is asked to take, in milliseconds.
+    #[arg(long, value_name = "FROM..TO", default_value = "100..400")]
+    pub slow_ms: SlowMs,
+    /// What a stream request asks for: so many chunks, so far apart.
+    #[arg(long, value_name = "NxDURATION", default_value = "10x20ms")]
+    pub stream: StreamShape,
+    /// Size of an upload.
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(1..=1 << 26))]
+    pub upload_bytes: u32,
+    /// Pause between the frames of an upload, so that some uploads are under way at any moment.
+    #[arg(long, value_name = "DURATION", default_value = "5ms", value_parser = duration)]
+    pub upload_pause: Duration,
+    /// What a get request asks for, of whatever server: its response need only be complete and below 500.
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path)]
+    pub path: String,
+    /// A user is done as soon as a connect is refused; the run is over when all are.
+    #[arg(long)]
+    pub until_refused: bool,
+    /// Prints `{"users":…,"in_flight":…,"done":…}` on standard output every 50 ms and all else on standard error.
+    #[arg(long)]
+    pub progress: bool,
+    /// A goose report, by its ending: .html, .json or .md. May be repeated.
+    #[arg(long, value_name = "FILE", value_parser = report_file)]
+    pub report_file: Vec<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, BadValue> {
+    let longest = Duration::from_hours(24);
+    let parsed = humantime::parse_duration(text).ok().filter(|duration| *duration <= longest);
+    parsed.ok_or_else(|| BadValue("give a duration of at most a day, such as 250ms or 20s".into()))
+}
+
+fn path(text: &str) -> Result<String, BadValue> {
+    let fits = text.starts_with('/') && text.parse::<Uri>().is_ok();
+    fits.then(|| text.to_owned()).ok_or_else(|| BadValue("give a path from the root, such as /index.html".into()))
+}
+
+fn report_file(text: &str) -> Result<String, BadValue> {
+    let fits = [".html", ".htm", ".json", ".md"].iter().any(|ending| text.ends_with(ending));
+    fits.then(|| text.to_owned()).ok_or_else(|| BadValue("end it in .html, .json or .md".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(flag: &str, value: &str) -> String {
+        Config::try_parse_from(["loadtest", "--ledger", "l", flag, value]).expect_err("a bad value").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_values_that_parse() {
+        let config = Config::try_parse_from(["loadtest", "--ledger", "l"]).expect("the defaults fit");
+        assert_eq!(config.host.address(), ("127.0.0.1", 8080));
+        assert_eq!(config.stream, StreamShape { chunks: 10, every: Duration::from_millis(20) });
+        assert_eq!(config.slow_ms, SlowMs(100..=400));
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_its_flag_the_value_and_a_remedy() {
+        for (flag, value, remedy) in [
+            ("--host", "https://a", "such as http://127.0.0.1:8080"),
+            ("--host", "http://a/b", "without a path"),
+            ("--mix", "fast=1,quick=2", "one of fast, slow, stream, upload, get"),
+            ("--mix", "fast=1,fast=2", "leave one out"),
+            ("--mix", "fast=0", "give one kind a weight"),
+            ("--slow-ms", "400..100", "the smaller first"),
+            ("--stream", "0x20ms", "such as 10x20ms"),
+            ("--run-time", "soon", "such as 250ms or 20s"),
+            ("--run-id", "a b", "letters, digits"),
+            ("--users", "0", "1..=100000"),
+            ("--report-file", "report.txt", "end it in .html"),
+        ] {
+            let text = refusal(flag, value);
+            for part in [flag, value, remedy] {
+                assert!(text.contains(part), "{part:?} is missing in: {text}");
+            }
+        }
+    }
+}

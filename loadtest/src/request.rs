@@ -1,0 +1,208 @@
+//! What users ask for, and what a right answer to it is.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, header, uri::PathAndQuery};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::Config,
+    ledger::{Kind, Protocol},
+    upload::Upload,
+};
+
+/// The header that carries a request's id.
+pub(crate) const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
+
+/// Everything about requests that does not change from one to the next.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    host: HeaderValue,
+    authority: http::uri::Authority,
+    config: Config,
+    fast: PathAndQuery,
+    stream: PathAndQuery,
+    upload: PathAndQuery,
+    get: PathAndQuery,
+    streamed: Bytes,
+    payload: Bytes,
+    digest: String,
+}
+
+/// One thing to ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) kind: Kind,
+    /// How long a slow one shall take.
+    slow_ms: u64,
+}
+
+/// Deterministic choices: SplitMix64, because a user needs no better and two lines cannot change under a seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Choices(u64);
+
+impl Choices {
+    pub(crate) fn new(seed: u64, user: u64) -> Self {
+        let mut choices = Self(seed ^ user.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        choices.next();
+        choices
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+}
+
+impl Catalogue {
+    pub(crate) fn new(config: &Config) -> Self {
+        let known = |text: &str| text.parse::<PathAndQuery>().expect("a path of plain letters and digits");
+        let shape = config.stream;
+        let mut choices = Choices::new(config.seed, u64::MAX);
+        let payload: Vec<u8> = (0..config.upload_bytes).map(|_| choices.next() as u8).collect();
+        Self {
+            host: HeaderValue::from_str(config.host.authority.as_str()).expect("an authority is visible ASCII"),
+            authority: config.host.authority.clone(),
+            fast: known("/hello"),
+            stream: known(&format!("/stream?chunks={}&every_ms={}", shape.chunks, shape.every.as_millis())),
+            upload: known("/echo"),
+            get: config.path.parse().expect("the configuration has parsed it as a URI"),
+            streamed: (0..shape.chunks).flat_map(|i| format!("chunk {i}\n").into_bytes()).collect(),
+            digest: hex(&Sha256::digest(&payload)),
+            payload: payload.into(),
+            config: config.clone(),
+        }
+    }
+
+    /// The next question of this kind that `choices` come to.
+    pub(crate) fn question(&self, kind: Kind, choices: &mut Choices) -> Question {
+        let range = &self.config.slow_ms.0;
+        let slow_ms = match kind {
+            Kind::Slow => range.start() + choices.next() % (range.end() - range.start()).saturating_add(1),
+            _ => 0,
+        };
+        Question { kind, slow_ms }
+    }
+
+    /// The request that puts `question`; `close` says that its connection will carry no other.
+    pub(crate) fn request(&self, question: Question, protocol: Protocol, close: bool, id: &str) -> Request<Upload> {
+        let path = match question.kind {
+            Kind::Fast => self.fast.clone(),
+            Kind::Stream => self.stream.clone(),
+            Kind::Upload => self.upload.clone(),
+            Kind::Get => self.get.clone(),
+            Kind::Slow => format!("/work/{}", question.slow_ms).parse().expect("a number fits in a path"),
+        };
+        let body = match question.kind {
+            Kind::Upload => Upload::new(self.payload.clone(), self.config.upload_pause),
+            _ => Upload::default(),
+        };
+        let mut request = Request::new(body);
+        if question.kind == Kind::Upload {
+            *request.method_mut() = Method::POST;
+        }
+        let mut uri = http::uri::Parts::default();
+        uri.path_and_query = Some(path);
+        if protocol == Protocol::H2 {
+            *request.version_mut() = http::Version::HTTP_2;
+            uri.scheme = Some(http::uri::Scheme::HTTP);
+            uri.authority = Some(self.authority.clone());
+        }
+        *request.uri_mut() = Uri::from_parts(uri).expect("scheme and authority come together");
+        let headers = request.headers_mut();
+        if protocol == Protocol::H1 {
+            headers.insert(header::HOST, self.host.clone());
+            if close {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        headers.insert(REQUEST_ID, HeaderValue::from_str(id).expect("a run id is made of letters that fit"));
+        request
+    }
+
+    /// What is wrong with `body` as the whole answer to `question`, in one word.
+    pub(crate) fn flaw(&self, question: Question, body: &[u8]) -> Option<&'static str> {
+        match question.kind {
+            Kind::Fast => differs(b"hello", body),
+            Kind::Slow => differs(format!("worked {} ms", question.slow_ms).as_bytes(), body),
+            Kind::Stream => differs(&self.streamed, body),
+            Kind::Upload => match serde_json::from_slice::<Receipt<'_>>(body) {
+                Err(_) => Some("receipt"),
+                Ok(receipt) if receipt.length != self.payload.len() as u64 => Some("length"),
+                Ok(receipt) if receipt.sha256 != self.digest => Some("digest"),
+                Ok(_) => None,
+            },
+            Kind::Get => None,
+        }
+    }
+}
+
+/// What the server says it received.
+#[derive(serde::Deserialize)]
+struct Receipt<'a> {
+    length: u64,
+    sha256: &'a str,
+}
+
+fn differs(expected: &[u8], body: &[u8]) -> Option<&'static str> {
+    match body.len().cmp(&expected.len()) {
+        Ordering::Less => Some("short_body"),
+        Ordering::Greater => Some("long_body"),
+        Ordering::Equal => (body != expected).then_some("corrupt_body"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn catalogue(flags: &[&str]) -> Catalogue {
+        let flags = ["loadtest", "--ledger", "l"].iter().chain(flags);
+        Catalogue::new(&Config::try_parse_from(flags).expect("the flags fit"))
+    }
+
+    #[test]
+    fn the_same_seed_asks_for_the_same_things() {
+        let catalogue = catalogue(&[]);
+        let ask = |seed| {
+            let mut choices = Choices::new(seed, 7);
+            (0..100).map(|_| catalogue.question(Kind::Slow, &mut choices).slow_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(ask(1), ask(1));
+        assert_ne!(ask(1), ask(2));
+        assert!(ask(1).iter().all(|ms| (100..=400).contains(ms)));
+    }
+
+    #[test]
+    fn a_flaw_of_a_body_has_its_own_word() {
+        let catalogue = catalogue(&["--stream", "2x1ms", "--upload-bytes", "100"]);
+        let question = |kind| Question { kind, slow_ms: 150 };
+        let receipt = |length: u32, digest: &str| format!(r#"{{"length":{length},"sha256":"{digest}"}}"#).into_bytes();
+        for (kind, body, flaw) in [
+            (Kind::Fast, b"hello".to_vec(), None),
+            (Kind::Fast, b"hell".to_vec(), Some("short_body")),
+            (Kind::Fast, b"jello".to_vec(), Some("corrupt_body")),
+            (Kind::Slow, b"worked 150 ms".to_vec(), None),
+            (Kind::Stream, b"chunk 0\nchunk 1\n".to_vec(), None),
+            (Kind::Stream, b"chunk 0\n".to_vec(), Some("short_body")),
+            (Kind::Stream, b"chunk 0\nchunk 1\nchunk 2\n".to_vec(), Some("long_body")),
+            (Kind::Upload, receipt(100, &catalogue.digest), None),
+            (Kind::Upload, receipt(99, &catalogue.digest), Some("length")),
+            (Kind::Upload, receipt(100, "00"), Some("digest")),
+            (Kind::Upload, b"{".to_vec(), Some("receipt")),
+        ] {
+            assert_eq!(catalogue.flaw(question(kind), &body), flaw, "{kind} {:?}", String::from_utf8_lossy(&body));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One run: goose starts the users and writes the reports, the clock ends them.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use goose::{
+    GooseAttack, GooseError,
+    config::GooseConfiguration,
+    goose::{Scenario, Transaction},
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    config::Config,
+    ledger::{Class, Ledger},
+    request::Catalogue,
+    user::{Load, live},
+};
+
+/// From the end of the run time to the end of the process, at the latest.
+pub const OVERTIME: Duration = Duration::from_secs(10);
+/// Of it, what requests under way may take, …
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+/// … and goose with its reports.
+const REPORTS: Duration = Duration::from_secs(4);
+
+/// Between two lines of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Users that goose starts in a second, for each that there is: all are there after 100 ms.
+const STARTS_PER_USER: u32 = 10;
+
+/// A run failed. That requests failed is no such failure: the ledger tells of them.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The ledger cannot be written.
+    #[error("cannot write --ledger {}; name a file in a folder that exists and has room", path.display())]
+    Ledger {
+        /// What was named.
+        path: PathBuf,
+        /// Why it cannot be written.
+        #[source]
+        source: io::Error,
+    },
+    /// goose cannot do what it is asked for, or cannot write a report.
+    #[error("goose failed: {0}")]
+    Goose(#[source] Box<GooseError>),
+    /// The users did not end in time.
+    #[error("the users did not end within {} s of --run-time", (LAST_REQUESTS + REPORTS).as_secs())]
+    Overrun,
+}
+
+impl From<GooseError> for RunError {
+    fn from(error: GooseError) -> Self {
+        Self::Goose(Box::new(error))
+    }
+}
+
+/// How many requests ended in which class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The classes that occurred.
+    pub outcomes: Vec<(Class, u64)>,
+}
+
+/// Loads the server as `config` says and writes the ledger; progress goes to `progress`, a line every 50 ms.
+///
+/// Only one run can be under way in a process, because goose's switch is one for all.
+pub async fn run(config: Config, progress: Option<Box<dyn Write + Send>>) -> Result<Summary, RunError> {
+    let ledger_error = |source| RunError::Ledger { path: config.ledger.clone(), source };
+    let until = Instant::now() + config.run_time;
+    let load = Arc::new(Load {
+        catalogue: Catalogue::new(&config),
+        ledger: Ledger::create(&config.ledger).map_err(ledger_error)?,
+        run_id: config.run_id.as_ref().map_or_else(random_run_id, |id| id.0.clone()),
+        until,
+        last: until + LAST_REQUESTS,
+        active: AtomicU32::new(0),
+        config: config.clone(),
+    });
+    let attack = attack(&load)?;
+    let watcher = progress.map(|output| Watcher::start(Arc::clone(&load), output));
+    let ended = timeout_at(until + LAST_REQUESTS + REPORTS, Box::pin(attack.execute())).await;
+    drop(watcher);
+    load.ledger.finish().map_err(ledger_error)?;
+    ended.map_err(|_| RunError::Overrun)??;
+    Ok(Summary { outcomes: load.ledger.outcomes() })
+}
+
+/// Each user lives in one goose iteration: goose looks at its own clock only twice a second, and one that has met a
+/// closed port would have to be kept from being started over.
+fn attack(load: &Arc<Load>) -> Result<GooseAttack, GooseError> {
+    let config = &load.config;
+    let mut goose = GooseConfiguration::default();
+    goose.host = Some(config.host.url());
+    goose.users = Some(config.users as usize);
+    goose.increase_rate = Some((config.users * STARTS_PER_USER).to_string());
+    goose.iterations = Some(1);
+    goose.report_file.clone_from(&config.report_file);
+    goose.no_print_metrics = config.progress;
+    // With one transaction in a life there is nothing to tell of transactions.
+    goose.no_transaction_metrics = true;
+    goose.no_scenario_metrics = true;
+    goose.no_telnet = true;
+    goose.quiet = 1;
+
+    let shared = Arc::clone(load);
+    let life = Transaction::new(Arc::new(move |user| {
+        let load = Arc::clone(&shared);
+        Box::pin(async move { live(&load, user).await })
+    }));
+    let scenario = Scenario::new("load").register_transaction(life.set_name("life"));
+    Ok(GooseAttack::initialize_with_config(goose)?.register_scenario(scenario))
+}
+
+fn random_run_id() -> String {
+    format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
+}
+
+/// Prints progress from a thread of its own, so that a busy runtime does not delay what is said about it.
+struct Watcher {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Watcher {
+    fn start(load: Arc<Load>, mut output: Box<dyn Write + Send>) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            loop {
+                let last = stopped.recv_timeout(PROGRESS_INTERVAL) != Err(RecvTimeoutError::Timeout);
+                // A reader that has gone away wants no more lines; the run goes on.
+                if load.write_progress(&mut output).is_err() || last {
+                    return;
+                }
+            }
+        });
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It only ends early by a panic in writing, which the run need not share.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Load {
+    fn write_progress(&self, output: &mut dyn Write) -> io::Result<()> {
+        let users = self.active.load(Ordering::Relaxed);
+        let progress = self.ledger.progress();
+        writeln!(output, r#"{{"users":{users},"in_flight":{},"done":{}}}"#, progress.in_flight, progress.done)?;
+        output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_the_overtime_fit_into_it() {
+        assert!(LAST_REQUESTS + REPORTS < OVERTIME);
+    }
+}
