@@ -1,0 +1,30 @@
+//! Stops a server in the middle of a load and says what became of every request.
+//!
+//! A run is a [`scenario`], carried out stop by stop ([`stop`]): a server in a process of its own ([`server`]), a load
+//! in another ([`load`]), a signal, and two ledgers that are joined afterwards ([`join`]). What a request came to is
+//! decided by one table of rules ([`classify`]); what the run came to by another ([`verdict`]).
+//!
+//! # Invariants
+//!
+//! 1. Every process that was started is dead when its handle is dropped, however the run ends.
+//! 2. Every wait has a bound, and an interrupt ends all of them ([`wait`]).
+//! 3. No failing request is tried again: a loss that shows once is in the verdict.
+//! 4. A run that cannot tell says so: `INCONCLUSIVE` is a verdict, and a control that loses nothing is a failure.
+
+pub mod binaries;
+pub mod canary;
+pub mod classify;
+pub mod join;
+pub mod load;
+pub mod probe;
+pub mod process;
+pub mod progress;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+pub mod server;
+pub mod stop;
+pub mod story;
+pub mod table;
+pub mod verdict;
+pub mod wait;

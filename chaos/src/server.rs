@@ -1,0 +1,169 @@
+//! The server under test: a child process on ports of its own, started, awaited, told to stop.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    binaries::Binaries,
+    probe,
+    process::{Output, Process},
+    scenario::Setting,
+    wait,
+};
+
+/// From the start of the process to its readiness.
+const READY_BOUND: Duration = Duration::from_secs(10);
+
+/// Between the choice of a free port and its use somebody else may take it.
+const PORT_ATTEMPTS: u32 = 3;
+
+/// A server that can be stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Server {
+    /// The template service.
+    #[default]
+    Service,
+    /// Stock `axum::serve` with its graceful shutdown.
+    Naive,
+}
+
+/// Where a server leaves its traces.
+#[derive(Debug)]
+pub struct Traces {
+    /// Its ledger.
+    pub audit: PathBuf,
+    /// Its own report of the shutdown.
+    pub report: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// The process.
+    pub process: Process,
+    /// Where its traffic goes.
+    pub traffic: SocketAddr,
+    /// Where its readiness is asked for, if it has such a port.
+    pub admin: Option<SocketAddr>,
+}
+
+impl Server {
+    /// The control of the main job.
+    pub const fn naive() -> Self {
+        Self::Naive
+    }
+
+    /// Its binary and the package that has it.
+    pub const fn binary(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Service => ("service", "service"),
+            Self::Naive => ("naive", "chaos"),
+        }
+    }
+
+    /// How a reader is told of it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Naive => "axum::serve",
+        }
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(
+        self,
+        binaries: &Binaries,
+        settings: &BTreeMap<Setting, String>,
+        folder: &Path,
+    ) -> anyhow::Result<Running> {
+        let traces = Traces::within(folder);
+        let mut attempt = 1;
+        loop {
+            match self.try_start(binaries, settings, &traces)? {
+                Ok(running) => return Ok(running),
+                Err(code) if attempt == PORT_ATTEMPTS => {
+                    anyhow::bail!(
+                        "{} ended with code {code} before it was ready: see {}",
+                        self.label(),
+                        traces.log.display()
+                    )
+                }
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    /// The inner error is the exit code of a process that ended instead of getting ready.
+    fn try_start(
+        self,
+        binaries: &Binaries,
+        settings: &BTreeMap<Setting, String>,
+        traces: &Traces,
+    ) -> anyhow::Result<Result<Running, i32>> {
+        let [traffic, admin] = free_ports()?;
+        let mut command = self.command(binaries, settings, traces)?;
+        command.env("HTTP_ADDR", traffic.to_string()).env("ADMIN_ADDR", admin.to_string());
+        let mut process = Process::spawn(self.label(), &mut command, &traces.log, Output::Logged)?;
+
+        let (address, path) = match self {
+            Self::Service => (admin, "/readyz"),
+            Self::Naive => (traffic, "/hello"),
+        };
+        let ended = wait::until(READY_BOUND, Duration::from_millis(5), || {
+            if let Some(exit) = process.try_exit()? {
+                return Ok(Some(Some(exit.code)));
+            }
+            Ok(matches!(probe::get(address, path), Ok(200)).then_some(None))
+        })?
+        .with_context(|| {
+            let (name, bound, log) = (self.label(), humantime::format_duration(READY_BOUND), traces.log.display());
+            format!("{name} did not answer GET {path} with 200 within {bound}: see {log}")
+        })?;
+        let admin = (self == Self::Service).then_some(admin);
+        Ok(ended.map_or(Ok(Running { process, traffic, admin }), Err))
+    }
+
+    fn command(
+        self,
+        binaries: &Binaries,
+        settings: &BTreeMap<Setting, String>,
+        traces: &Traces,
+    ) -> anyhow::Result<Command> {
+        let mut command = Command::new(binaries.path(self.binary().0)?);
+        // What the caller's shell happens to export must not decide a verdict.
+        for setting in Setting::all() {
+            command.env_remove(setting.name());
+        }
+        command
+            .env("AUDIT_LOG", &traces.audit)
+            .env("SHUTDOWN_REPORT", &traces.report)
+            .env("LOG_FORMAT", "json")
+            .envs(settings.iter().map(|(setting, value)| (setting.name(), value)));
+        Ok(command)
+    }
+}
+
+impl Traces {
+    /// The traces of a server that runs for `folder`.
+    pub fn within(folder: &Path) -> Self {
+        Self { audit: folder.join("audit.log"), report: folder.join("shutdown.json"), log: folder.join("server.log") }
+    }
+}
+
+/// Two ports that are free right now; both are held until both are known, so they differ.
+fn free_ports() -> anyhow::Result<[SocketAddr; 2]> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("127.0.0.1 has no free port");
+    let (first, second) = (listen()?, listen()?);
+    Ok([first.local_addr()?, second.local_addr()?])
+}

@@ -1,0 +1,197 @@
+//! One stop: start, load, signal, wait for the end, join the ledgers.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::{
+    binaries::Binaries,
+    canary::Canary,
+    classify::{Class, Counts, Weight},
+    join::Join,
+    load::RunningLoad,
+    probe::Watch,
+    process::Exit,
+    progress::Progress,
+    scenario::Scenario,
+    server::{Server, Traces},
+    story::Story,
+};
+
+/// A runner that was held up for longer than this around the signal has not seen what happened.
+const LONGEST_LAG: Duration = Duration::from_millis(250);
+
+/// So long before the signal the runner must have been awake.
+const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
+
+/// Signals of different stops meet the load at different moments, up to this far apart.
+const JITTER_MS: u64 = 500;
+
+/// One stop that is to be carried out.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Whose load and settings.
+    pub scenario: &'a Scenario,
+    /// What is stopped.
+    pub server: Server,
+    /// Which stop of that server, from 1.
+    pub number: u32,
+    /// What is run.
+    pub binaries: &'a Binaries,
+    /// Who notices when the machine stalls.
+    pub canary: &'a Canary,
+    /// Where its traces go.
+    pub folder: PathBuf,
+}
+
+/// What a stop came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stop {
+    /// What was stopped.
+    pub server: Server,
+    /// Which stop of that server, from 1.
+    pub number: u32,
+    /// What its chance was drawn from.
+    pub seed: u64,
+    /// Requests that were sent before the signal and ended after it.
+    pub in_flight: u64,
+    /// How many requests came to which class.
+    pub counts: Counts,
+    /// Signal to not ready, for a server that has a readiness.
+    pub not_ready_ms: Option<f64>,
+    /// Signal to exit; none when it had to be killed.
+    pub exit_ms: Option<f64>,
+    /// Its exit code, or 128 + n when signal n ended it; none when it had to be killed.
+    pub exit_code: Option<i32>,
+    /// Why the numbers are not to be trusted.
+    pub doubts: Vec<String>,
+    /// The first requests that fail.
+    pub stories: Vec<Story>,
+}
+
+impl Plan<'_> {
+    /// Carries it out. An error means that it could not be, not that the server did badly.
+    pub fn carry_out(&self, progress: &mut Progress) -> anyhow::Result<Stop> {
+        let Self { scenario, server, number, binaries, .. } = self;
+        fs::create_dir_all(&self.folder).with_context(|| format!("cannot create {}", self.folder.display()))?;
+
+        progress.step("starting");
+        let mut running = server.start(binaries, &scenario.service, &self.folder)?;
+
+        progress.step("loading");
+        let run = format!("{}-{number}", server.binary().0);
+        let mut load = RunningLoad::start(binaries, &scenario.load, &running, &run, self.seed(), &self.folder)?;
+        let jitter = Duration::from_millis(mix(self.seed()) % JITTER_MS);
+        load.wait_until_steady(scenario.expect.min_in_flight, jitter, progress)?;
+
+        let watch = running.admin.map(|admin| Watch::start(admin, "/readyz")).transpose()?;
+        let signal = running.process.signal(scenario.signal.into())?;
+        progress.step(&format!("{} sent, draining", scenario.signal));
+        let exit = running.process.wait(scenario.exit_bound())?;
+        drop(running);
+
+        progress.step("the server has ended, joining the ledgers");
+        let load = load.finish();
+        let not_ready = watch.and_then(Watch::finish);
+        self.conclude(signal, not_ready, exit, load)
+    }
+
+    /// Each stop has chance of its own, and each run of it the same.
+    pub fn seed(&self) -> u64 {
+        self.scenario.seed.wrapping_add(u64::from(self.number))
+    }
+
+    fn conclude(
+        &self,
+        signal: u64,
+        not_ready: Option<u64>,
+        exit: Option<Exit>,
+        load: anyhow::Result<()>,
+    ) -> anyhow::Result<Stop> {
+        let judgement =
+            Join::read(&self.folder.join("client.ledger"), &Traces::within(&self.folder).audit)?.judge(signal);
+        let since_signal = |at: u64| at.saturating_sub(signal) as f64 / 1e6;
+        let mut stop = Stop {
+            in_flight: judgement.in_flight,
+            not_ready_ms: not_ready.map(since_signal),
+            exit_ms: exit.map(|exit| since_signal(exit.at)),
+            exit_code: exit.map(|exit| exit.code),
+            stories: judgement.stories,
+            counts: judgement.counts,
+            ..Stop::without_result(self)
+        };
+        let wanted = self.scenario.expect.min_in_flight;
+        if stop.in_flight < wanted {
+            let found = stop.in_flight;
+            stop.doubts
+                .push(format!("{found} requests were in flight at the signal, {wanted} are wanted: raise load.users"));
+        }
+        if let Err(error) = load {
+            stop.doubts.push(format!("{error:#}"));
+        }
+        let end = exit.map_or(u64::MAX, |exit| exit.at);
+        let lag = self.canary.longest_lag(signal.saturating_sub(BEFORE_SIGNAL.as_nanos() as u64), end);
+        if lag > LONGEST_LAG {
+            stop.doubts.push(format!("the machine held the runner up for {} ms around the signal", lag.as_millis()));
+        }
+        if not_ready.is_some_and(|at| at < signal) {
+            stop.doubts.push("the server was not ready before the signal".to_owned());
+        }
+        if judgement.foreign > 0 {
+            stop.doubts
+                .push(format!("{} requests in the server's ledger are missing in the client's", judgement.foreign));
+        }
+        let doubtful: Vec<_> =
+            stop.counts_of(Weight::Doubtful).map(|(class, n)| format!("{n} {}", class.label())).collect();
+        if !doubtful.is_empty() {
+            stop.doubts.push(format!("the ledgers do not agree: {}", doubtful.join(", ")));
+        }
+        Ok(stop)
+    }
+}
+
+impl Stop {
+    /// The stop of `plan` when it could not be carried out.
+    pub fn impossible(plan: &Plan<'_>, error: &anyhow::Error) -> Self {
+        Self { doubts: vec![format!("{error:#}")], ..Self::without_result(plan) }
+    }
+
+    fn without_result(plan: &Plan<'_>) -> Self {
+        Self {
+            server: plan.server,
+            number: plan.number,
+            seed: plan.seed(),
+            in_flight: 0,
+            counts: Counts::new(),
+            not_ready_ms: None,
+            exit_ms: None,
+            exit_code: None,
+            doubts: Vec::new(),
+            stories: Vec::new(),
+        }
+    }
+
+    /// How many requests came to `class`.
+    pub fn count(&self, class: Class) -> u64 {
+        self.counts.get(&class).copied().unwrap_or_default()
+    }
+
+    /// The classes of this weight that any request came to.
+    pub fn counts_of(&self, weight: Weight) -> impl Iterator<Item = (Class, u64)> {
+        self.counts.iter().map(|(class, n)| (*class, *n)).filter(move |(class, _)| class.weight() == weight)
+    }
+
+    /// How many requests were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.counts.iter().filter(|(class, _)| class.is_dropped()).map(|(_, n)| n).sum()
+    }
+}
+
+/// Spreads neighbouring seeds (the finalizer of SplitMix64).
+const fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,46 @@
+//! The control is a real server: it starts, answers, keeps its ledger, and ends when it is told to.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use chaos::{
+    binaries::Binaries,
+    probe,
+    server::{Server, Traces},
+};
+use rustix::process::Signal;
+
+const BOUND: Duration = Duration::from_secs(20);
+
+#[test]
+fn the_control_starts_answers_and_is_gone_after_its_signal() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let naive = ("naive".to_owned(), PathBuf::from(env!("CARGO_BIN_EXE_naive")));
+    let binaries = Binaries::found([naive], folder.path().into());
+
+    let mut running =
+        Server::Naive.start(&binaries, &BTreeMap::new(), folder.path()).expect("it gets ready on free ports");
+    for path in ["/hello", "/work/1", "/stream?chunks=3&every_ms=1"] {
+        assert_eq!(probe::get(running.traffic, path).expect("it answers"), 200, "{path}");
+    }
+    assert_eq!(probe::get(running.traffic, "/nowhere").expect("it answers"), 404);
+
+    running.process.signal(Signal::TERM).expect("it runs");
+    let exit = running.process.wait(BOUND).expect("it can be awaited").expect("nothing is in flight that holds it");
+    assert_eq!(exit.code, 0);
+    assert!(probe::get(running.traffic, "/hello").is_err(), "nobody listens any more");
+
+    let audit = std::fs::read_to_string(Traces::within(folder.path()).audit).expect("it kept a ledger");
+    let count = |words: &str| audit.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(count(" enter "), count(" body_end "), "{audit}");
+    assert!(count(" complete -") >= 4, "{audit}");
+}
+
+#[test]
+fn a_server_that_cannot_start_is_named_with_its_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let broken = ("naive".to_owned(), PathBuf::from("/bin/false"));
+    let binaries = Binaries::found([broken], folder.path().into());
+    let error = Server::Naive.start(&binaries, &BTreeMap::new(), folder.path()).expect_err("it ends at once");
+    let beginning = "axum::serve ended with code 1 before it was ready: see ";
+    assert!(error.to_string().starts_with(beginning), "{error:#}");
+}

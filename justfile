@@ -1,0 +1,25 @@
+# Every recipe is a command that can be typed without just; `just` lists them.
+_default:
+    @just --list --unsorted
+
+# Stop a service five times in the middle of a load, and show that nothing is lost
+loadtest-shutdown *ARGS:
+    cargo loadtest-shutdown {{ARGS}}
+
+# All tests, with nothing installed but Rust
+test:
+    cargo test --workspace
+
+# Formatting, lints, documentation
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Run the service on its default ports
+run *ARGS:
+    cargo run --package service -- {{ARGS}}
+
+# The whole gate, as CI runs it
+ci:
+    .ci/run
