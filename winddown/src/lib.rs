@@ -87,3 +87,8 @@ pub use crate::{
     tasks::{Task, TaskStatus},
     totals::{ConnectionTotals, RequestTotals},
 };
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
