@@ -1,7 +1,7 @@
 //! Every metric of this crate: its name, what it means, and where its value comes from.
 //!
 //! Nothing on the path of a request touches the `metrics` facade but the duration histogram, whose handles are cached
-//! ([`crate::http::timing`]). All other values are counted in plain atomics and published at a scrape, by
+//! (`http::timing`). All other values are counted in plain atomics and published at a scrape, by
 //! [`Shutdown::publish_metrics`](crate::Shutdown::publish_metrics). With no recorder installed, all of it costs nothing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

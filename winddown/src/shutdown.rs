@@ -44,7 +44,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Begins with the defaults: a grace period of 30 s, split as [`Split`] says.
+    /// Begins with the defaults: a grace period of 30 s, split as [`Split`](crate::Split) says.
     pub fn builder() -> Builder {
         Builder::default()
     }
