@@ -20,7 +20,7 @@ use crate::{
     lifecycle::{Cause, Lifecycle},
     metrics,
     orders::{Order, Orders},
-    report::{Findings, PhaseReport, Report},
+    report::{PhaseReport, Report, SCHEMA},
     server::{Server, Transport, listener::ListenerReport},
     signal::Signal,
     status,
@@ -185,7 +185,10 @@ impl Inner {
     pub(crate) fn report(&self) -> Option<Report> {
         let stop = self.lifecycle.status().stop.clone()?;
         let Found { phases, listeners, cut_tasks } = self.found(|found| found.clone());
-        Some(Report::new(Findings {
+        let report = Report {
+            schema: SCHEMA,
+            exit_code: 0,
+            watchdog: None,
             started_at: metrics::unix_seconds(stop.at),
             duration: stop.at.elapsed(),
             cause: stop.cause,
@@ -198,7 +201,8 @@ impl Inner {
             hooks: self.hooks.reports(),
             cut_tasks,
             panicked_tasks: self.tasks.panicked(),
-        }))
+        };
+        Some(report.judged())
     }
 
     pub(crate) fn write_report(&self) -> io::Result<()> {

@@ -16,12 +16,12 @@ use crate::{
 };
 
 /// The version of the JSON form. It grows when a key changes its meaning or goes.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// What a stop did, and what it could not do.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    schema: u32,
+    pub(crate) schema: u32,
     /// Who asked.
     pub cause: Cause,
     /// The repeated signal that forced it, if one did.
@@ -32,7 +32,7 @@ pub struct Report {
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub duration: Duration,
     /// What [`Report::exit_code`] says.
-    exit_code: u8,
+    pub(crate) exit_code: u8,
     /// Every phase that was gone through.
     pub phases: Vec<PhaseReport>,
     /// Counts of requests.
@@ -68,22 +68,6 @@ pub struct PhaseReport {
     pub overran: bool,
 }
 
-/// The parts of a [`Report`] that the coordinator collects.
-pub(crate) struct Findings {
-    pub(crate) cause: Cause,
-    pub(crate) forced_by: Option<Signal>,
-    pub(crate) started_at: f64,
-    pub(crate) duration: Duration,
-    pub(crate) phases: Vec<PhaseReport>,
-    pub(crate) requests: RequestTotals,
-    pub(crate) cut_requests: Vec<RequestStatus>,
-    pub(crate) connections: ConnectionTotals,
-    pub(crate) listeners: Vec<ListenerReport>,
-    pub(crate) hooks: Vec<HookReport>,
-    pub(crate) cut_tasks: Vec<TaskStatus>,
-    pub(crate) panicked_tasks: u64,
-}
-
 impl Report {
     /// Failed to start, or a server failed.
     pub const FAILED: u8 = 1;
@@ -94,40 +78,10 @@ impl Report {
     /// The configuration was refused (`EX_CONFIG` of sysexits.h). Said by programs, never by a report.
     pub const CONFIG_REFUSED: u8 = 78;
 
-    pub(crate) fn new(findings: Findings) -> Self {
-        let Findings {
-            cause,
-            forced_by,
-            started_at,
-            duration,
-            phases,
-            requests,
-            cut_requests,
-            connections,
-            listeners,
-            hooks,
-            cut_tasks,
-            panicked_tasks,
-        } = findings;
-        let mut report = Self {
-            schema: SCHEMA,
-            cause,
-            forced_by,
-            started_at,
-            duration,
-            exit_code: 0,
-            phases,
-            requests,
-            cut_requests,
-            connections,
-            listeners,
-            hooks,
-            cut_tasks,
-            panicked_tasks,
-            watchdog: None,
-        };
-        report.exit_code = report.judge();
-        report
+    /// Sets the exit code, which follows from the rest.
+    pub(crate) fn judged(mut self) -> Self {
+        self.exit_code = self.judge();
+        self
     }
 
     fn judge(&self) -> u8 {
@@ -239,8 +193,11 @@ mod tests {
     use super::*;
     use crate::hook::HookOutcome;
 
-    fn findings() -> Findings {
-        Findings {
+    fn report() -> Report {
+        Report {
+            schema: SCHEMA,
+            exit_code: 0,
+            watchdog: None,
             cause: Cause::Signal { signal: Signal::Term },
             forced_by: None,
             started_at: 1_800_000_000.0,
@@ -272,19 +229,19 @@ mod tests {
 
     #[test]
     fn c41_exit_codes_are_those_of_the_table() {
-        let code = |findings| Report::new(findings).exit_code();
+        let code = |report: Report| report.judged().exit_code();
         let failed = Cause::StartFailed { error: "port taken".into() };
-        assert_eq!(code(findings()), 0);
-        assert_eq!(code(Findings { cause: failed, requests: cut(), ..findings() }), 1);
-        assert_eq!(code(Findings { requests: cut(), hooks: vec![failed_hook()], ..findings() }), 10);
-        assert_eq!(code(Findings { hooks: vec![failed_hook()], ..findings() }), 11);
-        assert_eq!(code(Findings { forced_by: Some(Signal::Term), requests: cut(), ..findings() }), 143);
-        assert_eq!(code(Findings { forced_by: Some(Signal::Int), ..findings() }), 130);
+        assert_eq!(code(report()), 0);
+        assert_eq!(code(Report { cause: failed, requests: cut(), ..report() }), 1);
+        assert_eq!(code(Report { requests: cut(), hooks: vec![failed_hook()], ..report() }), 10);
+        assert_eq!(code(Report { hooks: vec![failed_hook()], ..report() }), 11);
+        assert_eq!(code(Report { forced_by: Some(Signal::Term), requests: cut(), ..report() }), 143);
+        assert_eq!(code(Report { forced_by: Some(Signal::Int), ..report() }), 130);
     }
 
     #[test]
     fn the_json_form_has_a_version_and_plain_numbers() {
-        let json = serde_json::to_value(Report::new(Findings { hooks: vec![failed_hook()], ..findings() }))
+        let json = serde_json::to_value(Report { hooks: vec![failed_hook()], ..report() }.judged())
             .expect("a report serialises");
         assert_eq!(json["schema"], 1);
         assert_eq!(json["seconds"], 1.63);
@@ -296,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_table_names_what_went_wrong() {
-        let text = Report::new(Findings { hooks: vec![failed_hook()], ..findings() }).to_string();
+        let text = Report { hooks: vec![failed_hook()], ..report() }.judged().to_string();
         assert!(text.starts_with("stopped in 1.630s by signal TERM: a hook failed, exit code 11\n"), "{text}");
         assert!(text.contains("disk full"), "{text}");
     }

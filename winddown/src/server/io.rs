@@ -75,8 +75,7 @@ impl Io {
 
     /// Puts bytes back in front of what is still to be read.
     pub(super) fn unread(&mut self, bytes: Bytes) {
-        debug_assert!(self.sniffed.is_empty(), "what was sniffed is read before anything else is");
-        self.sniffed = bytes;
+        self.sniffed = if self.sniffed.is_empty() { bytes } else { [bytes, self.sniffed.clone()].concat().into() };
     }
 
     /// The shortest round trip seen.
