@@ -9,10 +9,10 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
-    task::JoinSet,
+    sync::oneshot,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     audit::Event,
@@ -23,7 +23,6 @@ use crate::{
     metrics,
     report::{PhaseReport, Report},
     signal::Signals,
-    status,
 };
 
 /// How long an admin server may take to close: whoever scrapes or probes is not worth more.
@@ -46,12 +45,18 @@ impl Coordinator {
             let inner = inner.clone();
             move |signal| inner.ask(Cause::Signal { signal })
         };
-        let _forwarding = signals.forward(receive).expect("a process that starts can have one more thread");
+        let forwarding = signals.forward(receive).expect("a process that starts can have one more thread");
 
+        let (dropped, drop) = oneshot::channel();
+        let mut starting = tokio::spawn(run_steps(start_up, drop));
         tokio::select! {
             biased;
-            () = inner.lifecycle.asked_to_stop() => {}
-            started = run_steps(start_up) => match started {
+            () = inner.lifecycle.asked_to_stop() => {
+                // Until the step is gone, it may still start something; one that blocks its worker is not waited for.
+                let _ = dropped.send(());
+                let _ = timeout(ABORT, &mut starting).await;
+            }
+            started = &mut starting => match started.unwrap_or_else(|panic| Err(panicked(panic))) {
                 Ok(()) => {
                     self.enter(Phase::Running, None);
                     tracing::info!("ready");
@@ -63,19 +68,14 @@ impl Coordinator {
         self.stop().await;
 
         let mut report = inner.report().expect("the stop is over");
-        report.watchdog = Some(watchdog);
+        report.guards = Some((watchdog, forwarding));
         report
     }
 
     async fn stop(&self) {
         let inner = &self.inner;
         let was_ready = inner.lifecycle.status().phase == Phase::Running;
-        inner.totals.in_flight_at_start(status::traffic(inner).requests);
-        match inner.lifecycle.cause() {
-            Some(cause) if cause.is_failure() => tracing::error!("{cause}"),
-            Some(cause) => tracing::info!(%cause, grace_period = ?inner.budget.grace_period(), "stopping"),
-            None => unreachable!("a stop has a cause"),
-        }
+        inner.totals.begin();
         self.lame_duck(was_ready).await;
         self.drain().await;
         self.background().await;
@@ -95,7 +95,13 @@ impl Coordinator {
             running.server.begin_lame_duck(length);
         }
         inner.tokens.draining.cancel();
-        self.phase(Phase::LameDuck, length, async {
+        // Said when it is done: a log that nobody reads blocks whoever writes to it.
+        match inner.lifecycle.cause() {
+            Some(cause) if cause.is_failure() => tracing::error!("{cause}"),
+            Some(cause) => tracing::info!(%cause, grace_period = ?inner.budget.grace_period(), "stopping"),
+            None => unreachable!("a stop has a cause"),
+        }
+        self.phase(Phase::LameDuck, inner.budget.part(Part::LameDuck), async {
             inner.forced_within(length).await;
             true
         })
@@ -104,11 +110,8 @@ impl Coordinator {
 
     /// The listeners close, and what is in flight finishes, is cancelled, is aborted.
     async fn drain(&self) {
-        let (inner, servers) = (&self.inner, self.inner.traffic_servers());
+        let (inner, servers) = (&self.inner, self.inner.close_servers());
         let (budget, cancel_grace) = (inner.budget.part(Part::Drain), inner.budget.part(Part::CancelGrace));
-        for running in &servers {
-            running.server.begin_drain();
-        }
         self.phase(Phase::Drain, budget, async {
             let side_by_side = servers.into_iter().map(|running| {
                 let inner = inner.clone();
@@ -149,7 +152,7 @@ impl Coordinator {
     /// Telemetry leaves, the report is written, and the admin servers close last.
     async fn flush(&self) {
         self.phase(Phase::Flush, self.inner.budget.part(Part::Flush), async { true }).await;
-        // A process that never ran must not overwrite what the last stop left.
+        // A process that could not start must not overwrite what the last stop left.
         if !matches!(self.inner.lifecycle.cause(), Some(Cause::StartFailed { .. }))
             && let Err(error) = self.inner.write_report()
         {
@@ -195,14 +198,18 @@ impl Coordinator {
     }
 }
 
-/// Runs the start-up, one step after the other. Dropping it drops the step under way.
-async fn run_steps(steps: Vec<StartStep>) -> Result<(), String> {
+/// Runs the start-up, one step after the other, until it is told to drop the one under way.
+async fn run_steps(steps: Vec<StartStep>, mut drop: oneshot::Receiver<()>) -> Result<(), String> {
     for step in steps {
-        match AbortOnDropHandle::new(tokio::spawn(step)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(chain(&*error)),
-            Err(error) => return Err(format!("panicked: {}", panic_message(error))),
+        tokio::select! {
+            biased;
+            _ = &mut drop => return Ok(()),
+            done = step => done.map_err(|error| chain(&*error))?,
         }
     }
     Ok(())
+}
+
+fn panicked(panic: JoinError) -> String {
+    format!("panicked: {}", panic_message(panic))
 }

@@ -86,8 +86,9 @@ impl Hook {
 pub struct Step(Vec<Hook>);
 
 impl Step {
+    /// The longest of its hooks' timeouts; `None` when one of them set none.
     fn timeout(&self) -> Option<Duration> {
-        self.0.iter().map(|hook| hook.timeout).max().flatten()
+        self.0.iter().map(|hook| hook.timeout).try_fold(Duration::ZERO, |longest, timeout| Some(longest.max(timeout?)))
     }
 }
 
@@ -210,7 +211,7 @@ fn bound(step: &Step, later: &[Step], left: Duration) -> Duration {
     let kept_back: Duration = later.iter().filter_map(Step::timeout).sum();
     let free = left.saturating_sub(kept_back);
     match step.timeout() {
-        Some(timeout) => timeout.min(left),
+        Some(timeout) => timeout.min(free),
         None => free / (1 + later.iter().filter(|step| step.timeout().is_none()).count() as u32),
     }
 }

@@ -3,14 +3,17 @@
 use std::{
     fmt,
     future::Future,
-    io,
+    io::{self, Write},
     path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -48,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) totals: Arc<Totals>,
     orders: Mutex<Orders>,
     alarm: OnceLock<Alarm>,
+    runtime: OnceLock<Handle>,
     forced_by: OnceLock<Signal>,
     report_file: Option<PathBuf>,
     servers: Mutex<Vec<Running>>,
@@ -84,6 +88,7 @@ impl Inner {
             totals: Arc::default(),
             orders: Mutex::new(orders),
             alarm: OnceLock::new(),
+            runtime: OnceLock::new(),
             forced_by: OnceLock::new(),
             report_file,
             servers: Mutex::default(),
@@ -104,9 +109,9 @@ impl Inner {
                 self.arm();
             }
             Order::Force(signal) => {
-                tracing::warn!(%signal, "repeated signal: cancelling what is left");
                 let _ = self.forced_by.set(signal);
                 self.forced.cancel();
+                self.log(move || tracing::warn!(%signal, "repeated signal: cancelling what is left"));
             }
             Order::Exit(signal) => {
                 let inner = self.clone();
@@ -114,7 +119,15 @@ impl Inner {
                     inner.last_words(&format!("signal {signal} came again: exiting at once"));
                 });
             }
-            Order::Nothing => tracing::info!(%cause, "already stopping: the deadlines stand"),
+            Order::Nothing => self.log(move || tracing::info!(%cause, "already stopping: the deadlines stand")),
+        }
+    }
+
+    /// Logs on a thread of the runtime. The one that receives signals must not wait for a log that nobody reads: the next
+    /// signal would find nobody.
+    fn log(&self, say: impl FnOnce() + Send + 'static) {
+        if let Some(runtime) = self.runtime.get() {
+            runtime.spawn(async { say() });
         }
     }
 
@@ -126,6 +139,7 @@ impl Inner {
             Watchdog::start(Report::CUT, last_words).expect("a process that starts can have one more thread");
         self.alarm.set(watchdog.alarm()).expect("a process runs once");
         self.arm();
+        let _ = self.runtime.set(Handle::current());
         watchdog
     }
 
@@ -139,13 +153,16 @@ impl Inner {
     /// report.
     fn last_words(&self, what: &str) {
         self.cut_requests();
-        self.found(|found| found.cut_tasks.extend(self.tasks.running()));
-        eprintln!("winddown: in phase {}: {what}", self.lifecycle.status().phase);
+        self.found(|found| found.cut_tasks.append(&mut self.tasks.running()));
+        // The report first: whoever reads standard error may be gone, or asleep.
+        let written = self.write_report();
+        let mut stderr = io::stderr();
+        let _ = writeln!(stderr, "winddown: in phase {}: {what}", self.lifecycle.status().phase);
         if let Some(report) = self.report() {
-            eprintln!("{report}");
+            let _ = writeln!(stderr, "{report}");
         }
-        if let Err(error) = self.write_report() {
-            eprintln!("winddown: the report cannot be written: {error}");
+        if let Err(error) = written {
+            let _ = writeln!(stderr, "winddown: the report cannot be written: {error}");
         }
     }
 
@@ -154,8 +171,25 @@ impl Inner {
         let _ = timeout(time, self.forced.cancelled()).await;
     }
 
+    /// Adds a server. One that comes when the drain has begun, from a start-up step that was being dropped, is closed at
+    /// once.
     pub(crate) fn add_server(&self, running: Running) {
-        lock(&self.servers).push(running);
+        let mut servers = lock(&self.servers);
+        if self.tokens.closing.is_cancelled() && !running.server.admin {
+            running.server.begin_drain();
+        }
+        servers.push(running);
+    }
+
+    /// Closes every traffic server, and those that are still to come.
+    pub(crate) fn close_servers(&self) -> Vec<Running> {
+        let servers = lock(&self.servers);
+        self.tokens.close();
+        let traffic: Vec<_> = servers.iter().filter(|running| !running.server.admin).cloned().collect();
+        for running in &traffic {
+            running.server.begin_drain();
+        }
+        traffic
     }
 
     pub(crate) fn servers(&self, which: impl Fn(&Server) -> bool) -> Vec<Running> {
@@ -176,8 +210,8 @@ impl Inner {
 
     /// Counts and names whatever is still in flight as cut.
     pub(crate) fn cut_requests(&self) {
-        for request in status::requests(self) {
-            self.totals.cut(request);
+        for running in self.traffic_servers() {
+            running.server.connections.cut_requests(&self.totals);
         }
     }
 
@@ -188,13 +222,13 @@ impl Inner {
         let report = Report {
             schema: SCHEMA,
             exit_code: 0,
-            watchdog: None,
+            guards: None,
             started_at: metrics::unix_seconds(stop.at),
             duration: stop.at.elapsed(),
             cause: stop.cause,
             forced_by: self.forced_by.get().copied(),
             phases,
-            requests: self.totals.requests(),
+            requests: self.totals.requests(status::traffic(self).requests),
             cut_requests: self.totals.cut_requests(),
             connections: self.totals.connections(),
             listeners,

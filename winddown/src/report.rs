@@ -9,7 +9,7 @@ use crate::{
     http::in_flight::RequestStatus,
     lifecycle::{Cause, Phase},
     server::listener::ListenerReport,
-    signal::Signal,
+    signal::{Forwarding, Signal},
     tasks::TaskStatus,
     totals::{ConnectionTotals, RequestTotals},
     watchdog::Watchdog,
@@ -49,8 +49,9 @@ pub struct Report {
     pub cut_tasks: Vec<TaskStatus>,
     /// Background tasks that panicked, since the start.
     pub panicked_tasks: u64,
+    /// What stands outside the runtime and outlives it: the hard deadline, and who listens for a signal that forces.
     #[serde(skip)]
-    pub(crate) watchdog: Option<Watchdog>,
+    pub(crate) guards: Option<(Watchdog, Forwarding)>,
 }
 
 /// One phase of a stop.
@@ -99,7 +100,7 @@ impl Report {
     }
 
     fn has_cut(&self) -> bool {
-        self.requests.cut > 0 || !self.cut_tasks.is_empty() || self.connections.forced > 0
+        self.requests.cut > 0 || !self.cut_tasks.is_empty() || self.connections.forced_by_the_stop > 0
     }
 
     /// 0 clean · 1 failed to start or a server failed · 10 something was cut at a deadline · 11 a hook failed or timed
@@ -137,9 +138,8 @@ fn beside(path: &Path) -> std::path::PathBuf {
 impl From<Report> for ExitCode {
     fn from(report: Report) -> Self {
         let code = report.exit_code;
-        if let Some(watchdog) = report.watchdog {
-            watchdog.keep_armed();
-        }
+        // Both end with the process.
+        std::mem::forget(report.guards);
         code.into()
     }
 }
@@ -161,7 +161,7 @@ impl fmt::Display for Report {
         let RequestTotals { in_flight_at_start, completed, aborted, late, rejected, cut } = self.requests;
         write!(f, "  requests    {in_flight_at_start} in flight: {completed} completed, {aborted} aborted; ")?;
         writeln!(f, "{late} late, {rejected} rejected, {cut} cut")?;
-        let ConnectionTotals { graceful, idle, forced, farewells } = self.connections;
+        let ConnectionTotals { graceful, idle, forced, farewells, .. } = self.connections;
         write!(f, "  connections {graceful} graceful, {idle} idle ({farewells} told 408), {forced} forced")?;
         for hook in self.hooks.iter().filter(|hook| !hook.is_ok()) {
             write!(f, "\n  hook        {} {:?}", hook.hook, hook.outcome)?;
@@ -197,7 +197,7 @@ mod tests {
         Report {
             schema: SCHEMA,
             exit_code: 0,
-            watchdog: None,
+            guards: None,
             cause: Cause::Signal { signal: Signal::Term },
             forced_by: None,
             started_at: 1_800_000_000.0,

@@ -49,7 +49,8 @@ impl Shutdown {
         Builder::default()
     }
 
-    /// Adds a hook to a phase of the stop. Its time is its share of the phase; [`Shutdown::step`] takes more.
+    /// Adds a hook to a phase of the stop. Its time is its share of the phase; [`Shutdown::step`] takes more. A phase that
+    /// has no time (a lame duck of 0 s) has none for its hooks either: they time out at once, and the exit code says so.
     ///
     /// # Panics
     ///

@@ -104,6 +104,7 @@ impl Signals {
 }
 
 /// See [`Signals::forward`].
+#[derive(Debug)]
 pub(crate) enum Forwarding {
     System(Handle),
     #[expect(dead_code, reason = "held for its drop")]

@@ -100,7 +100,7 @@ pub(crate) fn publish(inner: &Inner) {
     Snapshot {
         status,
         phases: &phases,
-        requests: inner.totals.requests(),
+        requests: inner.totals.requests(traffic.requests),
         connections: inner.totals.connections(),
         active_requests: traffic.requests,
         active_connections: traffic.connections,

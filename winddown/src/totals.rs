@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use serde::Serialize;
@@ -26,7 +26,9 @@ pub(crate) enum Closed {
 /// The counts. All of them only grow, and none orders anything else: hence `Relaxed`.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    in_flight_at_start: AtomicU64,
+    /// A stop is under way: what ends now is part of its account. A server that is stopped alone is not.
+    stopping: AtomicBool,
+    late_in_flight: AtomicU64,
     completed: AtomicU64,
     aborted: AtomicU64,
     late: AtomicU64,
@@ -35,6 +37,7 @@ pub(crate) struct Totals {
     graceful: AtomicU64,
     idle: AtomicU64,
     forced: AtomicU64,
+    forced_before: AtomicU64,
     farewells: AtomicU64,
     named: Mutex<Vec<RequestStatus>>,
 }
@@ -56,7 +59,7 @@ pub struct RequestTotals {
     pub cut: u64,
 }
 
-/// The counts of connections at one moment. All but the farewells count from the start of the process.
+/// The counts of connections at one moment, since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ConnectionTotals {
     /// Ended by the peer, or after it had been told to leave.
@@ -67,21 +70,39 @@ pub struct ConnectionTotals {
     pub forced: u64,
     /// Told 408 before they were closed.
     pub farewells: u64,
+    /// Those of the forced ones that the stop forced.
+    #[serde(skip)]
+    pub(crate) forced_by_the_stop: u64,
 }
 
 impl Totals {
-    pub(crate) fn in_flight_at_start(&self, requests: usize) {
-        self.in_flight_at_start.store(requests as u64, Relaxed);
+    /// T0: from here on requests are counted.
+    pub(crate) fn begin(&self) {
+        self.forced_before.store(self.forced.load(Relaxed), Relaxed);
+        self.stopping.store(true, Relaxed);
     }
 
-    /// A request that was in flight at T0 is over.
-    pub(crate) fn ended(&self, complete: bool) {
-        let count = if complete { &self.completed } else { &self.aborted };
-        count.fetch_add(1, Relaxed);
+    /// A request begins. Returns whether it is late.
+    pub(crate) fn entered(&self) -> bool {
+        let late = self.stopping.load(Relaxed);
+        if late {
+            self.late.fetch_add(1, Relaxed);
+            self.late_in_flight.fetch_add(1, Relaxed);
+        }
+        late
     }
 
-    pub(crate) fn late(&self) {
-        self.late.fetch_add(1, Relaxed);
+    /// A request is over. Returns whether that is part of a stop's account.
+    pub(crate) fn ended(&self, complete: bool, late: bool) -> bool {
+        if late {
+            self.late_in_flight.fetch_sub(1, Relaxed);
+        }
+        let stopping = self.stopping.load(Relaxed);
+        if stopping && !late {
+            let count = if complete { &self.completed } else { &self.aborted };
+            count.fetch_add(1, Relaxed);
+        }
+        stopping
     }
 
     pub(crate) fn rejected(&self) {
@@ -109,11 +130,15 @@ impl Totals {
         self.farewells.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn requests(&self) -> RequestTotals {
+    /// The counts of requests, when so many are `in_flight` now. Who was in flight at T0 has ended since or is still.
+    pub(crate) fn requests(&self, in_flight: usize) -> RequestTotals {
+        let (completed, aborted) = (self.completed.load(Relaxed), self.aborted.load(Relaxed));
+        let still = (in_flight as u64).saturating_sub(self.late_in_flight.load(Relaxed));
+        let stopping = self.stopping.load(Relaxed);
         RequestTotals {
-            in_flight_at_start: self.in_flight_at_start.load(Relaxed),
-            completed: self.completed.load(Relaxed),
-            aborted: self.aborted.load(Relaxed),
+            in_flight_at_start: if stopping { completed + aborted + still } else { 0 },
+            completed,
+            aborted,
             late: self.late.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             cut: self.cut.load(Relaxed),
@@ -125,6 +150,7 @@ impl Totals {
             graceful: self.graceful.load(Relaxed),
             idle: self.idle.load(Relaxed),
             forced: self.forced.load(Relaxed),
+            forced_by_the_stop: self.forced.load(Relaxed).saturating_sub(self.forced_before.load(Relaxed)),
             farewells: self.farewells.load(Relaxed),
         }
     }

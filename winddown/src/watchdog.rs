@@ -50,12 +50,6 @@ impl Watchdog {
     pub(crate) fn alarm(&self) -> Alarm {
         self.alarm.clone()
     }
-
-    /// Leaves the thread armed for as long as the process lives. For the way from `main`'s return to the exit, on
-    /// which a blocked worker can still hold up the runtime's own end.
-    pub(crate) fn keep_armed(self) {
-        std::mem::forget(self);
-    }
 }
 
 impl Alarm {

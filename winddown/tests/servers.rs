@@ -15,7 +15,9 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use winddown::{Cause, Draining, HookOutcome, Phase, Report, ServerHandle, Shutdown, Signal, Signals, Split};
+use winddown::{
+    Cause, Draining, HookOutcome, Phase, Report, ServerHandle, Shutdown, Signal, Signals, Split, Transport,
+};
 
 /// Longer than anything here takes, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -148,6 +150,67 @@ async fn c06_response_that_a_slow_reader_has_not_taken_yet_is_delivered_whole() 
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     assert!(body.starts_with(&"x".repeat(LENGTH)), "{} bytes of the body", body.len());
     assert_eq!(process.report().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn c11_upload_that_is_read_away_behind_its_answer_is_never_taken_for_requests() {
+    let (stop, held) = (no_lame_duck(), Held::default());
+    let smuggled = get(|State(held): State<Held>| async move { held.entered.notify_one() });
+    let router = Router::new().route("/early", get(|| async { "get only" })).route("/smuggled", smuggled);
+    let (_, address) = serve(&stop, "public", router.with_state(held.clone())).await;
+    let process = Process::run(stop).await;
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    let upload = b"POST /early HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\nbegin";
+    stream.write_all(upload).await.expect("the server reads");
+    // The answer and the FIN: from here on the server only discards.
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("a clean end");
+    assert!(answer.starts_with(b"HTTP/1.1 405"), "{}", String::from_utf8_lossy(&answer));
+
+    let uploading = tokio::spawn(async move {
+        let request = b"GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n".repeat(50);
+        while stream.write_all(&request).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    process.signal();
+    let report = process.report().await;
+    uploading.await.expect("no panic");
+    assert_eq!((report.requests.late, report.requests.rejected), (0, 0), "bytes of the body were taken for requests");
+}
+
+#[tokio::test]
+async fn c07_client_that_pipelines_without_a_pause_is_not_taken_for_a_slow_head() {
+    const HEADER_TIMEOUT: Duration = Duration::from_millis(200);
+    let transport = Transport { header_timeout: Some(HEADER_TIMEOUT), ..Transport::default() };
+    let stop = Shutdown::builder().transport(transport).build().expect("it fits");
+    let (_, address) = serve(&stop, "public", Router::new().route("/", get(|| async { "pipelined" }))).await;
+    let _process = Process::run(stop).await;
+    let (mut answers, mut requests) = TcpStream::connect(address).await.expect("the server listens").into_split();
+    let writing = tokio::spawn(async move {
+        // So many that the server always has some behind the one it answers.
+        let depth = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(4096);
+        while requests.write_all(&depth).await.is_ok() {}
+    });
+    let (began, mut buffer) = (std::time::Instant::now(), vec![0; 1 << 16]);
+    while began.elapsed() < HEADER_TIMEOUT * 5 {
+        let read = tokio::time::timeout(PATIENCE, answers.read(&mut buffer)).await.expect("in time");
+        assert_ne!(read.expect("no reset"), 0, "closed after {:?}", began.elapsed());
+    }
+    writing.abort();
+}
+
+#[tokio::test]
+async fn c38_server_that_a_start_up_step_opens_too_late_is_closed_with_the_others() {
+    let stop = no_lame_duck();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    let address = listener.local_addr().expect("it is bound");
+    let report = stop.clone().run_until(Signals::from_stream(tokio_stream::iter([Signal::Term]))).await;
+    stop.serve("too late", listener, Router::new());
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(report.exit_code(), 0);
 }
 
 #[tokio::test]

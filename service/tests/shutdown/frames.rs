@@ -12,6 +12,8 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const INITIAL_WINDOW_SIZE: u8 = 4;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -48,9 +50,18 @@ pub(crate) enum Said {
 impl Frames {
     /// Connects and says all that a client says first.
     pub(crate) fn connect(to: SocketAddr) -> Self {
+        Self::connect_with(to, &[])
+    }
+
+    /// Connects as a client that takes so many bytes of a response before it says more.
+    pub(crate) fn connect_with_window(to: SocketAddr, window: u8) -> Self {
+        Self::connect_with(to, &[0, INITIAL_WINDOW_SIZE, 0, 0, 0, window])
+    }
+
+    fn connect_with(to: SocketAddr, settings: &[u8]) -> Self {
         let mut own = Self::connect_silent(to);
         own.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        own.frame(SETTINGS, 0, 0, &[]);
+        own.frame(SETTINGS, 0, 0, settings);
         own
     }
 
@@ -82,6 +93,10 @@ impl Frames {
 
     pub(crate) fn pong(&mut self, opaque: [u8; 8]) {
         self.frame(PING, ACK, 0, &opaque);
+    }
+
+    pub(crate) fn open_window(&mut self, stream: u32, by: u8) {
+        self.frame(WINDOW_UPDATE, 0, stream, &[0, 0, 0, by]);
     }
 
     fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

@@ -67,6 +67,22 @@ fn c23_streams_in_flight_finish_before_the_connection_closes() {
     service.expect_exit(0);
 }
 
+#[test]
+fn c23_answer_that_waits_for_the_clients_window_is_not_cut() {
+    let mut service = Service::start(&[]);
+    let mut client = Frames::connect_with_window(service.http, 1);
+    client.get(1, "/hello", "narrow");
+    client.until(|said| *said == Said::Status { stream: 1, ok: true });
+    service.signal(Signal::TERM);
+    client.until(|said| *said == Said::GoAway { last_stream: 1, error: 0 });
+    // Long past the time that a peer has for its PONG: this one has answered, and is only slow to read.
+    std::thread::sleep(Duration::from_secs(1));
+    client.open_window(1, 100);
+    let rest = client.until_closed();
+    assert!(rest.contains(&Said::Ended { stream: 1 }), "{rest:?}");
+    service.expect_exit(0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c23_upload_and_answer_under_way_finish_for_a_real_client() {
     let mut service = Service::start(&[]);

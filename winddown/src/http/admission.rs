@@ -1,10 +1,12 @@
 //! The filter that refuses while closing and counts while open.
 //!
+//! The gate counts, and says whether its server closes. Whether a request that comes then is still admitted is decided by
+//! its connection (`Connection::admit`); the drain waits for connections, and so for every request on them.
+//!
 //! # Invariants
 //!
 //! 1. A request takes its token first and asks second. Both are operations on one atomic of the tracker, so they have
-//!    one order with [`Gate::close`]: either the request sees the gate closed, or whoever waits sees its token. With
-//!    the question first, a request could slip in between and nobody would wait for it.
+//!    one order with [`Gate::close`]: either the request sees the gate closed, or whoever counts then sees its token.
 //! 2. The token lives until the end of the response body, not of the handler.
 
 use std::time::Duration;

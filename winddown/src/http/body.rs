@@ -18,16 +18,19 @@ use crate::{http::in_flight::InFlight, server::connection::Connection};
 pub(crate) struct TrackedBody {
     body: Body,
     guard: Option<InFlight>,
+    /// What a `Content-Length` leaves; hyper asks for nothing behind it.
+    left: Option<u64>,
 }
 
 impl TrackedBody {
-    pub(crate) fn guarded(body: Body, guard: InFlight) -> Self {
-        Self { body, guard: Some(guard) }
+    pub(crate) fn guarded(body: Body, length: Option<u64>, guard: InFlight) -> Self {
+        let left = length.or_else(|| body.size_hint().exact());
+        Self { body, guard: Some(guard), left }
     }
 
     /// The body of an answer that nobody has to wait for.
     pub(crate) fn free(body: Body) -> Self {
-        Self { body, guard: None }
+        Self { body, guard: None, left: None }
     }
 }
 
@@ -39,7 +42,16 @@ impl HttpBody for TrackedBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         // hyper asks `is_end_stream` after each frame and does not poll again when it is true, so that `None` may
         // never be seen.
-        let over = frame.is_none() || matches!(&frame, Some(Ok(_)) if self.body.is_end_stream());
+        let over = match &frame {
+            // A body that ends before its length is cut short, and hyper ends its connection for it.
+            None => self.left.is_none_or(|left| left == 0),
+            Some(Err(_)) => false,
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.left = self.left.map(|left| left.saturating_sub(data));
+                self.left == Some(0) || frame.is_trailers() || self.body.is_end_stream()
+            }
+        };
         if let (true, Some(guard)) = (over, &mut self.guard) {
             guard.completed();
         }
@@ -89,6 +101,9 @@ impl HttpBody for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.connection.cut_upload();
+        }
         self.connection.upload_ends();
     }
 }

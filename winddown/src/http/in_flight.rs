@@ -1,7 +1,10 @@
 //! One request that is being answered: what is known of it, and the guard whose end is its end.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,7 @@ use crate::{
     audit::{Event, Outcome},
     http::timing,
     server::connection::Connection,
+    totals::Totals,
 };
 
 /// Longest part of a target or an id that is shown; a client chooses their length.
@@ -28,6 +32,8 @@ pub(crate) struct RequestInfo {
     pub(crate) route: OnceLock<MatchedPath>,
     uri: Uri,
     id: Option<HeaderValue>,
+    /// It is in the account of what was cut.
+    cut: AtomicBool,
 }
 
 impl RequestInfo {
@@ -38,6 +44,14 @@ impl RequestInfo {
             route: OnceLock::new(),
             uri: request.uri().clone(),
             id: request.headers().get("x-request-id").cloned(),
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts it as cut, once: the deadline names it, and its end, if that still comes, must not again.
+    pub(crate) fn cut(&self, connection: &Connection, totals: &Totals) {
+        if !self.cut.swap(true, Relaxed) {
+            totals.cut(RequestStatus::of(self, connection));
         }
     }
 
@@ -98,10 +112,7 @@ impl InFlight {
     pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: TaskTrackerToken) -> Self {
         let server = connection.server();
         server.audit(Event::Enter { connection: connection.id(), id: request.id() });
-        let late = server.is_stopping();
-        if late {
-            server.totals().late();
-        }
+        let late = !server.admin && server.totals().entered();
         connection.enter(request.clone());
         Self { request, connection, late, status: None, complete: false, _token: token }
     }
@@ -140,13 +151,8 @@ impl Drop for InFlight {
         if let Some(status) = self.status {
             timing::record(&self.request, status);
         }
-        if server.is_stopping() && !server.admin {
-            if outcome == Outcome::Cut {
-                server.totals().cut(RequestStatus::of(&self.request, &self.connection));
-            }
-            if !self.late {
-                server.totals().ended(outcome == Outcome::Complete);
-            }
+        if !server.admin && server.totals().ended(outcome == Outcome::Complete, self.late) && outcome == Outcome::Cut {
+            self.request.cut(&self.connection, server.totals());
         }
         self.connection.leave(&self.request);
         let (connection, id) = (self.connection.id(), self.request.id());

@@ -46,7 +46,7 @@ impl RequestService {
         if let Some(id) = request.headers().get("x-request-id") {
             response.headers_mut().insert("x-request-id", id.clone());
         }
-        self.connection.say_close(request.version(), &mut response);
+        self.connection.say_close_rejected(request.version(), &mut response);
         response.map(TrackedBody::free)
     }
 }
@@ -60,6 +60,9 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         let connection = &self.connection;
         connection.request_begins(request.body().size_hint().exact());
         let Some(token) = connection.admit() else {
+            if !request.body().is_end_stream() {
+                connection.cut_upload();
+            }
             return ResponseFuture::Rejected { response: Some(self.reject(&request)) };
         };
         let info = Arc::new(RequestInfo::of(&request));
@@ -99,7 +102,9 @@ impl Future for ResponseFuture {
                 let mut guard = guard.take().expect(ONCE);
                 guard.answered(response.status().as_u16(), response.body().is_end_stream());
                 guard.connection().say_close(*version, &mut response);
-                Poll::Ready(Ok(response.map(|body| TrackedBody::guarded(body, guard))))
+                let length = response.headers().get(header::CONTENT_LENGTH);
+                let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+                Poll::Ready(Ok(response.map(|body| TrackedBody::guarded(body, length, guard))))
             }
         }
     }

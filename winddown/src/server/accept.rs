@@ -10,11 +10,8 @@ use tokio::{
 
 use crate::server::{
     Server, connection,
-    listener::{self, ListenerReport},
+    listener::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
 };
-
-/// How long accepting rests when the process is out of descriptors or memory; the queue holds newcomers meanwhile.
-const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
 /// Accepts until the server closes, closes the listener, and waits for the last connection.
 pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, router: Router) -> io::Result<ListenerReport> {
@@ -35,9 +32,11 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, router: Ro
     }
     // Whoever probes or scrapes comes again.
     let window = if server.admin { Duration::ZERO } else { server.transport.handshake_window };
-    let report = listener::close(server.name.clone(), listener, window, spawn).await?;
-    tracing::info!(server = report.server, window = ?report.window, saved = report.saved, closed = ?report.closed, "listener closed");
+    let report = listener::close(server.name.clone(), listener, window, &server.tokens.cancelled, spawn).await;
+    // Whatever became of the listener: what was accepted is served.
     server.connections.drained().await;
+    let report = report?;
+    tracing::info!(server = report.server, window = ?report.window, saved = report.saved, closed = ?report.closed, "listener closed");
     Ok(report)
 }
 
@@ -53,9 +52,4 @@ async fn accept(server: &str, listener: &TcpListener) -> (TcpStream, SocketAddr)
             }
         }
     }
-}
-
-fn is_the_peers(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

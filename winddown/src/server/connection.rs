@@ -24,7 +24,7 @@ use crate::{
         sniff::{self, Protocol},
         wire::Wire,
     },
-    totals::Closed,
+    totals::{Closed, Totals},
 };
 
 /// One connection. Shared by the task that drives it, its requests, and whoever asks what is going on.
@@ -42,6 +42,7 @@ pub(crate) struct Connection {
     closing: AtomicBool,
     /// So many more requests are admitted although the server closes: their bytes had come in time.
     passes: AtomicU32,
+    rejected: AtomicU32,
 }
 
 impl Connection {
@@ -60,6 +61,7 @@ impl Connection {
             wire: Wire::default(),
             closing: AtomicBool::new(false),
             passes,
+            rejected: AtomicU32::new(0),
         }
     }
 
@@ -106,6 +108,11 @@ impl Connection {
         self.wire.upload_begins();
     }
 
+    /// A request body is given up before its end.
+    pub(crate) fn cut_upload(&self) {
+        self.wire.cut_upload();
+    }
+
     pub(crate) fn upload_ends(&self) {
         self.wire.upload_ends();
     }
@@ -135,6 +142,13 @@ impl Connection {
         requests.iter().map(|request| RequestStatus::of(request, self)).collect()
     }
 
+    /// Counts those requests as cut.
+    pub(super) fn cut_requests(&self, totals: &Totals) {
+        for request in self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            request.cut(self, totals);
+        }
+    }
+
     /// Adds `Connection: close` when it is time for it.
     ///
     /// In the lame duck with a probability that rises to 1 by half of it, so that not all clients reconnect at once;
@@ -147,6 +161,19 @@ impl Connection {
         };
         if fastrand::f64() < share && !self.wire.has_unclaimed() {
             connection_close(version, response);
+        }
+    }
+
+    /// The same for a request that was not admitted. A client that pipelines on and on is told in the end, and so is one
+    /// whose heads are of a kind that the counts of [`Wire`] do not follow.
+    pub(crate) fn say_close_rejected<B>(&self, version: Version, response: &mut Response<B>) {
+        /// Far more than anybody pipelines who then waits for the answers.
+        const MOST: u32 = 100;
+
+        if self.rejected.fetch_add(1, Relaxed) >= MOST {
+            connection_close(version, response);
+        } else {
+            self.say_close(version, response);
         }
     }
 

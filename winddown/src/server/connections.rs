@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use crate::{http::in_flight::RequestStatus, server::connection::Connection};
+use crate::{http::in_flight::RequestStatus, server::connection::Connection, totals::Totals};
 
 /// The set. Everything that belongs to a connection holds a token of its tracker: its task, its HTTP/2 streams, and
 /// its socket, wherever an upgrade takes it.
@@ -40,9 +40,18 @@ impl Connections {
 
     /// The requests that are being answered.
     pub(crate) fn requests(&self) -> Vec<RequestStatus> {
-        let connections: Vec<_> =
-            self.listed.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        connections.iter().flat_map(|connection| connection.requests()).collect()
+        self.all().iter().flat_map(|connection| connection.requests()).collect()
+    }
+
+    /// Counts every request that is being answered as cut.
+    pub(crate) fn cut_requests(&self, totals: &Totals) {
+        for connection in self.all() {
+            connection.cut_requests(totals);
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Connection>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Waits until nothing of any connection is left. No connection may be added any more.

@@ -8,7 +8,8 @@
 //! # Invariants
 //!
 //! 1. A connection is taken back only when it is at rest: no request, no holder of a request body, nothing unflushed,
-//!    at the end of two turns in a row. The second turn lets hyper see what another task dropped during the first.
+//!    and not lingering, at the end of two turns in a row. The second turn lets hyper see what another task dropped
+//!    during the first.
 //! 2. What hyper had buffered is served: it goes in front of the socket, and hyper gets the connection anew.
 
 use std::{
@@ -43,18 +44,19 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
     loop {
         let turn = poll_fn(|cx| rest.poll(cx, &mut conn)).await;
         let Turn::AtRest(why) = turn else { return Closed::Graceful };
-        // `None`: the peer upgraded in this very turn, and the socket is the handler's.
+        // `None` after an upgrade, and then the turn has ended, not rested.
         let Some(Parts { mut io, read_buf, service, .. }) = conn.into_parts() else { return Closed::Graceful };
         let heard = !read_buf.is_empty() || io.inner().has_bytes();
+        let waiting = connection.wire.waiting();
+        connection.wire.taken_back();
         match why {
-            Why::Closing => connection.close(connection.wire.waiting().max(heard.into())),
-            Why::SlowHead if heard => return end(io.into_inner(), Close::RequestTimeout).await,
-            Why::SlowHead => connection.wire.nothing_unclaimed(),
+            Why::Closing => connection.close(if read_buf.is_empty() { heard.into() } else { waiting.max(1) }),
+            Why::SlowHead if !read_buf.is_empty() => return end(io.into_inner(), Close::RequestTimeout).await,
             Why::Idle if !heard => {
                 let used = connection.wire.has_carried_a_request() && connection.server().transport.farewell;
                 return end(io.into_inner(), if used { Close::RequestTimeout } else { Close::Quietly }).await;
             }
-            Why::Idle => {}
+            Why::SlowHead | Why::Idle => {}
         }
         io.inner_mut().unread(read_buf);
         conn = http1(io.into_inner(), service);
@@ -94,7 +96,8 @@ struct Rest<'a> {
     /// The peer's reads when it last spoke, and when that was noticed.
     reads: u32,
     silent_since: Instant,
-    head_since: Option<Instant>,
+    /// Since when a head is under way, and behind how many requests.
+    head_since: Option<(Instant, u32)>,
     /// Set by the first turn. In peace it is left alone while requests come and go; when it fires, it is set anew.
     timer: Pin<Box<Sleep>>,
     armed: bool,
@@ -123,15 +126,22 @@ impl<'a> Rest<'a> {
             if Pin::new(&mut *conn).poll(cx).is_ready() {
                 return Poll::Ready(Turn::Ended);
             }
+            let wire = &self.connection.wire;
+            if wire.is_ending() {
+                return Poll::Pending; // hyper shuts the socket down, and it lingers; the rest is its own.
+            }
+            if wire.has_uploads() {
+                wire.wait_for_uploads(cx.waker());
+            }
             self.poll_closing(cx);
             if self.connection.is_busy() {
                 self.head_since = None;
                 return Poll::Pending;
             }
             let Some(why) = self.poll_why(cx) else { return Poll::Pending };
-            // Invariant 1. Without a read between the two turns there was no request either.
-            let reads = self.connection.wire.reads();
-            if at_rest_before.replace(reads) == Some(reads) {
+            // Invariant 1. What was read or parsed between the two turns begins the count anew.
+            let seen = (self.connection.wire.reads(), self.connection.wire.requests());
+            if at_rest_before.replace(seen) == Some(seen) {
                 self.looked |= matches!(why, Why::Closing);
                 return Poll::Ready(Turn::AtRest(why));
             }
@@ -159,6 +169,8 @@ impl<'a> Rest<'a> {
             return Some(Why::Closing);
         }
         let head = self.connection.wire.has_unclaimed();
+        // hyper rests after some pipelined requests, too: a head behind another request is another head.
+        self.head_since = self.head_since.filter(|(_, requests)| *requests == self.connection.wire.requests());
         if !head && !self.closes() && self.armed && !self.timer.is_elapsed() {
             self.head_since = None;
             return None;
@@ -172,7 +184,8 @@ impl<'a> Rest<'a> {
     }
 
     fn slow_head(&mut self) -> (Instant, Why) {
-        let since = *self.head_since.get_or_insert_with(Instant::now);
+        let requests = self.connection.wire.requests();
+        let (since, _) = *self.head_since.get_or_insert_with(|| (Instant::now(), requests));
         (since + self.connection.server().transport.header_timeout(), Why::SlowHead)
     }
 

@@ -27,8 +27,12 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
     let tokens = &connection.server().tokens;
     let pong = (io.round_trip().unwrap_or_default() * 4).clamp(PONG, PONG_CAP);
     let executor = TrackedExecutor { tasks: connection.server().connections.tracker() };
-    let conn = http2::Builder::new(executor).timer(TokioTimer::new()).serve_connection(TokioIo::new(io), service);
-    let mut conn = pin!(conn);
+    let transport = &connection.server().transport;
+    let mut http2 = http2::Builder::new(executor);
+    // A peer that has vanished is found out, and not kept for ever.
+    http2.timer(TokioTimer::new()).keep_alive_interval(transport.keep_alive_timeout);
+    http2.keep_alive_timeout(transport.header_timeout());
+    let mut conn = pin!(http2.serve_connection(TokioIo::new(io), service));
 
     let go_away = async {
         tokens.draining.cancelled().await;
@@ -46,15 +50,15 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
     }
 
     let mute = async {
-        let told = Instant::now();
+        let (told, reads) = (Instant::now(), connection.wire.reads());
         tokens.closing.cancelled().await;
         sleep_until(told + pong).await;
         connection.close(0);
-        // A peer that answers no PING (case c25) is left when it has no stream, and is asked now and then.
-        while connection.is_serving() {
+        // Only a peer that has said nothing at all since the PING (case c25) is left, and not while it has a stream. One
+        // that answers is closed by h2 itself, when the last frame has found room in its window.
+        while connection.is_serving() || connection.wire.reads() != reads {
             sleep(PONG).await;
         }
-        sleep(pong).await;
     };
     tokio::select! {
         _ = conn.as_mut() => Closed::Graceful,

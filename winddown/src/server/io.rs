@@ -4,11 +4,12 @@
 //!
 //! A socket that is closed while unread bytes arrive answers with RST, and an RST can take from the client a response
 //! that it has not read yet (RFC 9112 §9.6). So the shutdown sends FIN, then reads and discards until the peer's FIN.
-//! Two bounds keep it short: silence for a few of the connection's own round trips, and [`LINGER`] in all.
+//! Two bounds keep it short: silence for a few of the connection's own round trips, and [`LINGER`] in all. A peer whose
+//! upload was answered before its end has all of it: it reads no answer before it has written, and may think meanwhile.
 
 use std::{
     future::Future,
-    io,
+    io::{self, Read},
     mem::MaybeUninit,
     os::fd::AsFd,
     pin::{Pin, pin},
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -89,6 +90,19 @@ impl Io {
         matches!(socket2::SockRef::from(&self.stream).peek(&mut byte), Ok(1..))
     }
 
+    /// Reads what the kernel holds, whether epoll has told of it or not.
+    pub(super) fn read_now(&self, bytes: &mut BytesMut) -> io::Result<usize> {
+        match self.stream.try_read_buf(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut buf = [0; 1024];
+                let length = (&*socket2::SockRef::from(&self.stream)).read(&mut buf)?;
+                bytes.extend_from_slice(&buf[..length]);
+                Ok(length)
+            }
+            read => read,
+        }
+    }
+
     /// Says the last word and closes.
     pub(super) async fn close(mut self, how: Close) -> io::Result<()> {
         if how == Close::RequestTimeout {
@@ -105,7 +119,12 @@ impl Io {
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.is_none() {
-            self.linger = Some(Linger::new(self.round_trip()));
+            let silence = if self.connection.wire.has_cut_upload() {
+                LINGER
+            } else {
+                (self.round_trip().unwrap_or_default() * 4).clamp(LINGER_SILENCE, LINGER)
+            };
+            self.linger = Some(Linger::new(silence));
         }
         let linger = self.linger.as_mut().expect("just made");
         let mut discard = [MaybeUninit::uninit(); 4096];
@@ -121,8 +140,7 @@ impl Io {
 }
 
 impl Linger {
-    fn new(round_trip: Option<Duration>) -> Self {
-        let silence = (round_trip.unwrap_or_default() * 4).clamp(LINGER_SILENCE, LINGER);
+    fn new(silence: Duration) -> Self {
         Self { until: Instant::now() + LINGER, silence, timer: Box::pin(sleep(silence)) }
     }
 
@@ -177,6 +195,7 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
+            self.connection.wire.ends();
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
         self.poll_linger(cx).map(Ok)

@@ -14,11 +14,15 @@ use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 /// An index that no interface has: they count up from 1.
 const NO_INTERFACE: NonZeroU32 = NonZeroU32::new(0x7fff_fff0).expect("not zero");
+
+/// How long accepting rests when the process is out of descriptors or memory; the queue holds newcomers meanwhile.
+pub(super) const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -69,13 +73,15 @@ pub struct ListenerReport {
     pub saved: usize,
 }
 
-/// Closes `listener`; whatever it still had is handed to `accepted`. Takes at most `cap` and a little.
+/// Closes `listener`; whatever it still had is handed to `accepted`. Takes at most `cap` and a little; while the process is
+/// out of descriptors, until `given_up`.
 ///
 /// Not cancel safe: a connection may be accepted and not handed over.
 pub(super) async fn close(
     server: String,
     listener: TcpListener,
     cap: Duration,
+    given_up: &CancellationToken,
     mut accepted: impl FnMut(TcpStream, SocketAddr),
 ) -> io::Result<ListenerReport> {
     let address = listener.local_addr()?;
@@ -87,10 +93,27 @@ pub(super) async fn close(
     loop {
         // Asked first: a handshake that ends between the question and the accepts is accepted.
         let under_way = closed == ListenerClose::BoundToNoInterface && handshake_under_way(address);
-        while let Ok((stream, peer)) = listener.accept() {
-            saved += 1;
-            stream.set_nonblocking(true)?;
-            accepted(TcpStream::from_std(stream)?, peer);
+        let emptied = loop {
+            if closed == ListenerClose::AcceptedUntilEmpty && began.elapsed() > cap {
+                break true; // Nobody holds newcomers off, and they need not ever stop.
+            }
+            match listener.accept().and_then(|(stream, peer)| Ok((into_tokio(stream)?, peer))) {
+                Ok((stream, peer)) => {
+                    saved += 1;
+                    accepted(stream, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break true,
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: those who wait are served as soon as others have left.
+                    tracing::error!(%error, "cannot accept what waits in the queue, will try again");
+                    break false;
+                }
+            }
+        };
+        if !emptied && !given_up.is_cancelled() {
+            let _ = timeout(OUT_OF_RESOURCES, given_up.cancelled()).await;
+            continue;
         }
         let shortest = if closed == ListenerClose::BoundToNoInterface { SHORTEST.min(cap) } else { Duration::ZERO };
         if began.elapsed() >= cap || (!under_way && began.elapsed() >= shortest) {
@@ -100,6 +123,17 @@ pub(super) async fn close(
     }
     drop(listener);
     Ok(ListenerReport { server, address, closed, window: began.elapsed(), saved })
+}
+
+fn into_tokio(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+/// Whether accepting failed for a connection that was gone at once, and not for the listener.
+pub(super) fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 fn refuse_newcomers(listener: &TcpListener) -> ListenerClose {
@@ -147,7 +181,9 @@ mod tests {
             clients.push(TcpStream::connect(address).await.expect("the kernel completes the handshake"));
         }
         let mut accepted = Vec::new();
-        let report = close("test".into(), listener, LONG, |stream, _| accepted.push(stream)).await.expect("it closes");
+        let report = close("test".into(), listener, LONG, &CancellationToken::new(), |stream, _| accepted.push(stream))
+            .await
+            .expect("it closes");
         assert_eq!((report.closed, report.saved), (ListenerClose::BoundToNoInterface, 200));
         assert!(is_refused(address).await);
         for (mut server, mut client) in accepted.into_iter().zip(clients) {
@@ -166,7 +202,9 @@ mod tests {
 
         let closing = tokio::spawn(async move {
             let mut accepted = Vec::new();
-            let report = close("test".into(), listener, LONG, |stream, _| accepted.push(stream)).await;
+            let report =
+                close("test".into(), listener, LONG, &CancellationToken::new(), |stream, _| accepted.push(stream))
+                    .await;
             (report.expect("it closes"), accepted)
         });
         // One thread: the other task runs up to its first wait, which is behind the rebinding.
@@ -186,14 +224,15 @@ mod tests {
         sys::defer_accept(listener.as_fd(), 60);
         let _client = TcpStream::connect(address).await.expect("for the client the handshake is complete");
         let cap = Duration::from_millis(50);
-        let report = close("test".into(), listener, cap, |_, _| {}).await.expect("it closes");
+        let report =
+            close("test".into(), listener, cap, &CancellationToken::new(), |_, _| {}).await.expect("it closes");
         assert!(report.window >= cap && report.window < LONG, "{:?}", report.window);
     }
 
     #[tokio::test]
     async fn c17_port_can_be_bound_again_at_once() {
         let (listener, address) = local();
-        close("test".into(), listener, LONG, |_, _| {}).await.expect("it closes");
+        close("test".into(), listener, LONG, &CancellationToken::new(), |_, _| {}).await.expect("it closes");
         bind(address).expect("nobody has it");
     }
 }

@@ -48,7 +48,8 @@ pub struct Transport {
     /// Longest time from the first byte of a request head to its last. Defaults to 5 s, or to half of the drain where
     /// that is shorter: a slow head must not be what the drain's deadline cuts.
     pub header_timeout: Option<Duration>,
-    /// Longest silence on a kept connection in peace. Keep it above the balancer's own (60 s for ingress-nginx), or
+    /// Longest silence on a kept HTTP/1 connection in peace, noticed within twice that; on HTTP/2 the silence after which
+    /// the peer is sent a PING. Keep it above the balancer's own (60 s for ingress-nginx), or
     /// the balancer meets closed connections. Defaults to 75 s.
     pub keep_alive_timeout: Duration,
     /// What `Retry-After` says on a 503, in whole seconds, at least 1. Defaults to 1 s.
@@ -144,7 +145,7 @@ impl Server {
     /// T0: everything is still served, and clients are sent away, in `lame_duck` of time.
     pub(crate) fn begin_lame_duck(&self, lame_duck: Duration) {
         let _ = self.stopping.set(Stopping { since: Instant::now(), lame_duck });
-        self.stage.store(Stage::LameDuck as u8, Relaxed);
+        self.stage.fetch_max(Stage::LameDuck as u8, Relaxed);
         self.tokens.draining.cancel();
     }
 
@@ -162,10 +163,6 @@ impl Server {
             1 => Stage::LameDuck,
             _ => Stage::Drain,
         }
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stage() != Stage::Running
     }
 
     /// T0, or now where there is none yet.

@@ -35,12 +35,15 @@ pub(super) async fn protocol(mut io: Io, connection: &Arc<Connection>) -> Protoc
     loop {
         match wait(&io, connection, first_byte).await {
             Waited::Readable => {}
-            Waited::TooLong if first_byte.is_none() => return Protocol::Silent(io),
+            Waited::TooLong if first_byte.is_none() && !io.has_bytes() => return Protocol::Silent(io),
+            Waited::TooLong if first_byte.is_none() => {
+                // The kernel has bytes that epoll has not told of yet: one more look, that does not ask it.
+            }
             Waited::TooLong => return Protocol::TooSlow(io),
             Waited::Gone => return Protocol::Gone,
         }
         bytes.reserve(FIRST_READ);
-        match io.stream().try_read_buf(&mut bytes) {
+        match io.read_now(&mut bytes) {
             Ok(0) => return Protocol::Gone,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,

@@ -6,7 +6,16 @@
 //! enough to choose the polite way. They are never the proof that a connection may be closed: that is hyper's own
 //! buffer, taken back and found empty (see [`super::h1`]).
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU32,
+            Ordering::{AcqRel, Relaxed},
+        },
+    },
+    task::Waker,
+};
 
 /// Counters of one connection. Written by the one task that owns the connection, `uploads` apart; hence `Relaxed`.
 #[derive(Debug, Default)]
@@ -25,6 +34,12 @@ pub(super) struct Wire {
     uploads: AtomicU32,
     /// hyper has bytes that the socket has not taken.
     unflushed: AtomicBool,
+    /// A request body was given up before its end: the peer is still sending it.
+    upload_cut: AtomicBool,
+    /// hyper is done, and the socket lingers.
+    ending: AtomicBool,
+    /// The connection's task, when what it waits for may end on another one.
+    waiting: Mutex<Option<Waker>>,
 }
 
 impl Wire {
@@ -43,12 +58,13 @@ impl Wire {
     /// hyper has parsed a request whose body has `length` bytes; `None` means that only the body itself knows.
     pub(super) fn request(&self, length: Option<u64>) {
         let requests = self.requests.fetch_add(1, Relaxed).wrapping_add(1);
-        let more_heads = self.heads.load(Relaxed) > requests;
-        // What follows a head with a body is taken for the body.
-        let tail = length == Some(0) && !self.clean.load(Relaxed);
+        // What follows a head with a body is taken for the body: the ends of its chunks and parts look like heads.
+        let alone = length != Some(0);
+        let more_heads = !alone && self.heads.load(Relaxed) > requests;
+        let tail = !alone && !self.clean.load(Relaxed);
         self.unclaimed.store(more_heads || tail, Relaxed);
         if !more_heads {
-            // A head that came in pieces, or a body with an empty line in it, must not count for the next request.
+            // A head that came in pieces must not count for the next request.
             self.heads.store(requests, Relaxed);
         }
     }
@@ -72,11 +88,27 @@ impl Wire {
     }
 
     pub(super) fn upload_ends(&self) {
-        self.uploads.fetch_sub(1, Relaxed);
+        if self.uploads.fetch_sub(1, AcqRel) == 1
+            && let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn cut_upload(&self) {
+        self.upload_cut.store(true, Relaxed);
+    }
+
+    pub(super) fn has_cut_upload(&self) -> bool {
+        self.upload_cut.load(Relaxed)
     }
 
     pub(super) fn has_uploads(&self) -> bool {
         self.uploads.load(Relaxed) > 0
+    }
+
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Relaxed)
     }
 
     pub(super) fn reads(&self) -> u32 {
@@ -88,9 +120,24 @@ impl Wire {
         self.unclaimed.load(Relaxed)
     }
 
-    /// hyper's own buffer was looked at, and was empty.
-    pub(super) fn nothing_unclaimed(&self) {
+    /// hyper's own buffer was looked at: what it holds is read once more, and nothing else is unclaimed.
+    pub(super) fn taken_back(&self) {
+        self.heads.store(self.requests.load(Relaxed), Relaxed);
         self.unclaimed.store(false, Relaxed);
+    }
+
+    /// hyper is done with the connection, which lingers.
+    pub(super) fn ends(&self) {
+        self.ending.store(true, Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Relaxed)
+    }
+
+    /// `waker` is woken when the last holder of a request body lets it go.
+    pub(super) fn wait_for_uploads(&self, waker: &Waker) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
     /// How many requests are under way in what was read: whole heads, and a last one of which some is there.
@@ -155,6 +202,17 @@ mod tests {
         wire.request(Some(0));
         wire.read(GET);
         assert!(wire.has_unclaimed(), "read ahead while the first one is answered");
+    }
+
+    #[test]
+    fn chunks_and_parts_of_a_body_in_the_segment_of_its_head_are_no_requests() {
+        let wire = Wire::default();
+        wire.read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+        wire.request(None);
+        assert!(!wire.has_unclaimed() && wire.waiting() == 0);
+        wire.read(GET);
+        wire.request(Some(0));
+        assert!(!wire.has_unclaimed(), "nor do they count for the next request");
     }
 
     #[test]
