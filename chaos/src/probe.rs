@@ -33,7 +33,7 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
     status.and_then(|word| word.parse().ok()).ok_or_else(|| io::Error::other("the answer is not HTTP/1"))
 }
 
-/// Asks a thousand times a second until the answer is no longer 200.
+/// Asks a thousand times a second until the answer is 503.
 #[derive(Debug)]
 pub struct Watch {
     thread: JoinHandle<Option<u64>>,
@@ -48,10 +48,12 @@ impl Watch {
             let enough = Arc::clone(&enough);
             move || {
                 while !enough.load(Ordering::Relaxed) {
-                    if !matches!(get(address, path), Ok(200)) {
-                        return Some(audit::now());
+                    match get(address, path) {
+                        Ok(503) => return Some(audit::now()),
+                        Ok(_) => thread::sleep(PAUSE),
+                        // A port that closes has said nothing of readiness.
+                        Err(_) => return None,
                     }
-                    thread::sleep(PAUSE);
                 }
                 None
             }
@@ -59,7 +61,7 @@ impl Watch {
         Ok(Self { thread, enough })
     }
 
-    /// Stops to ask; when the first other answer came, in `CLOCK_MONOTONIC` nanoseconds.
+    /// Stops to ask; when the first 503 came, in `CLOCK_MONOTONIC` nanoseconds.
     pub fn finish(self) -> Option<u64> {
         self.enough.store(true, Ordering::Relaxed);
         self.thread.join().ok().flatten()

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{classify::Weight, scenario::Expect, stop::Stop};
+use crate::{classify::Weight, scenario::Expect, server::Server, stop::Stop};
 
 /// The word at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -75,6 +75,9 @@ fn failures(expect: &Expect, stop: &Stop) -> Vec<String> {
         // A stop that could not be carried out has no counts either; its doubt says why.
         None if stop.counts.is_empty() => {}
         None => failures.push(of(stop, "the server did not end in time and was killed")),
+    }
+    if stop.exit_code.is_some() && stop.server == Server::Service && stop.not_ready_ms.is_none() {
+        failures.push(of(stop, "readiness never failed: a balancer would have gone on sending"));
     }
     failures
 }
@@ -199,6 +202,13 @@ pub(crate) mod tests {
             reasons,
             ["stop 1: exit code 10, expected 0", "stop 2: the server did not end in time and was killed"]
         );
+    }
+
+    #[test]
+    fn c44_readiness_that_never_fails_fails_the_run() {
+        let caught = control(&[(Class::Unseen, 3)]);
+        let deaf = Stop { not_ready_ms: None, ..stop(1, &[]) };
+        assert_eq!(verdict(&[deaf], &caught).0, Verdict::Fail);
     }
 
     #[test]
