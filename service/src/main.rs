@@ -14,12 +14,18 @@ use winddown::Report;
 
 use crate::config::{Config, Refusal};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return Refusal::from(error).tell(),
+    };
+    let code = match runtime.block_on(run()) {
         Ok(report) => report.into(),
         Err(refusal) => refusal.tell(),
-    }
+    };
+    // Dropping it would wait for a worker that is blocked, and the report has named what was cut.
+    runtime.shutdown_background();
+    code
 }
 
 async fn run() -> Result<Report, Refusal> {

@@ -22,13 +22,14 @@ use std::{
     io::{self, Write},
     path::Path,
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// An append-only log of [`Record`]s. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
-    file: Arc<File>,
+    path: Arc<Path>,
+    file: Arc<OnceLock<File>>,
 }
 
 /// One line of the log.
@@ -91,10 +92,23 @@ pub enum Outcome {
 }
 
 impl AuditLog {
-    /// Opens `path` for appending and creates it when it is missing.
+    /// A log at `path`, which is opened for appending, and created when it is missing, by the first record.
+    ///
+    /// # Errors
+    ///
+    /// The file could not be opened or created. It is tried at once, and leaves nothing behind.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file: Arc::new(file) })
+        let is_new = !path.exists();
+        appending(path)?;
+        if is_new {
+            std::fs::remove_file(path)?;
+        }
+        Ok(Self { path: path.into(), file: Arc::default() })
+    }
+
+    /// Whether there is a record.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.file.get().is_some()
     }
 
     /// Appends one event, stamped with the present time.
@@ -102,10 +116,22 @@ impl AuditLog {
     /// A failing disk must not fail requests: an error is logged, and the request goes on.
     pub fn write(&self, event: Event<'_>) {
         let line = format!("{}\n", Record { at: now(), event });
-        if let Err(error) = (&*self.file).write_all(line.as_bytes()) {
+        if let Err(error) = self.file().and_then(|mut file| file.write_all(line.as_bytes())) {
             tracing::error!(%error, "the audit log cannot be written");
         }
     }
+
+    fn file(&self) -> io::Result<&File> {
+        if self.file.get().is_none() {
+            // Two threads may both open it; both append to the same file, and one descriptor is kept.
+            let _ = self.file.set(appending(&self.path)?);
+        }
+        Ok(self.file.get().expect("it was just set"))
+    }
+}
+
+fn appending(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, the clock of every [`Record`].

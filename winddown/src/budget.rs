@@ -13,6 +13,8 @@ use std::{fmt, time::Duration};
 /// The grace period that the default shares are meant for.
 const REFERENCE: Duration = Duration::from_secs(30);
 
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
+
 /// How long each part of a stop may take. Made by [`Budget::derive`] alone, so that it always fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -73,7 +75,10 @@ impl Budget {
     ///
     /// Shares shrink with a grace period under 30 s and do not grow with a longer one: what is left goes to the
     /// drain, because that is where the users are.
+    ///
+    /// A grace period of more than ten years is taken for ten: no clock counts further in safety.
     pub fn derive(grace_period: Duration, split: Split) -> Result<Self, BudgetError> {
+        let grace_period = grace_period.min(LONGEST);
         let mut parts = Part::ALL.map(|part| split.get(part).unwrap_or_else(|| part.share_of(grace_period)));
         if split.drain.is_none() {
             // The share of the drain is zero so far.

@@ -181,7 +181,8 @@ impl Coordinator {
         };
         let (in_time, ()) = tokio::join!(work, hooks);
         let duration = began.elapsed();
-        let overran = !in_time || (phase != Phase::LameDuck && duration > budget);
+        // Forced is not overrun; and the lame duck takes all its time, by design.
+        let overran = (!in_time && !inner.forced.is_cancelled()) || (phase != Phase::LameDuck && duration > budget);
         if overran {
             tracing::warn!(%phase, ?duration, ?budget, "the phase overran its budget");
             metrics::phase_timeout(phase);
@@ -190,7 +191,8 @@ impl Coordinator {
     }
 
     fn enter(&self, phase: Phase, budget: Option<Duration>) {
-        if let Some(audit) = &self.inner.audit {
+        // A process that never got so far leaves no log of nothing.
+        if let Some(audit) = self.inner.audit.as_ref().filter(|audit| phase == Phase::Running || audit.has_begun()) {
             audit.write(Event::Phase(phase.as_str()));
         }
         tracing::debug!(%phase, ?budget, "phase");

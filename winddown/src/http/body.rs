@@ -72,13 +72,15 @@ impl HttpBody for TrackedBody {
 #[derive(Debug)]
 pub(crate) struct Upload {
     body: Incoming,
+    /// It was read to its end.
+    whole: bool,
     connection: Arc<Connection>,
 }
 
 impl Upload {
     pub(crate) fn new(body: Incoming, connection: Arc<Connection>) -> Self {
         connection.upload_begins();
-        Self { body, connection }
+        Self { body, whole: false, connection }
     }
 }
 
@@ -87,7 +89,9 @@ impl HttpBody for Upload {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.whole |= frame.is_none();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -101,7 +105,7 @@ impl HttpBody for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.body.is_end_stream() {
+        if !self.whole && !self.body.is_end_stream() {
             self.connection.cut_upload();
         }
         self.connection.upload_ends();

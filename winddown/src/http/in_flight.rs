@@ -148,7 +148,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let (server, outcome) = (self.connection.server(), self.outcome());
-        if let Some(status) = self.status {
+        if let Some(status) = self.status.filter(|_| !server.admin) {
             timing::record(&self.request, status);
         }
         if !server.admin && server.totals().ended(outcome == Outcome::Complete, self.late) && outcome == Outcome::Cut {

@@ -193,7 +193,8 @@ pub(super) async fn run(stream: TcpStream, peer: String, server: Arc<Server>, ro
     let how = tokio::select! {
         biased;
         how = serve(stream, &connection, router) => how,
-        () = aborted.cancelled() => Closed::Forced,
+        // Nothing is cut on one that only lingers, or is idle.
+        busy = async { aborted.cancelled().await; connection.is_busy() } => if busy { Closed::Forced } else { Closed::Idle },
     };
     if !server.admin {
         server.totals().closed(how);

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Buf;
 use hyper::server::conn::http1::{self, Parts, UpgradeableConnection};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -45,7 +46,10 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
         let turn = poll_fn(|cx| rest.poll(cx, &mut conn)).await;
         let Turn::AtRest(why) = turn else { return Closed::Graceful };
         // `None` after an upgrade, and then the turn has ended, not rested.
-        let Some(Parts { mut io, read_buf, service, .. }) = conn.into_parts() else { return Closed::Graceful };
+        let Some(Parts { mut io, mut read_buf, service, .. }) = conn.into_parts() else { return Closed::Graceful };
+        // Empty lines before a request are no request (RFC 9112 §2.2).
+        let blank = read_buf.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        read_buf.advance(blank);
         let heard = !read_buf.is_empty() || io.inner().has_bytes();
         let waiting = connection.wire.waiting();
         connection.wire.taken_back();

@@ -4,8 +4,7 @@
 //!
 //! A socket that is closed while unread bytes arrive answers with RST, and an RST can take from the client a response
 //! that it has not read yet (RFC 9112 §9.6). So the shutdown sends FIN, then reads and discards until the peer's FIN.
-//! Two bounds keep it short: silence for a few of the connection's own round trips, and [`LINGER`] in all. A peer whose
-//! upload was answered before its end has all of it: it reads no answer before it has written, and may think meanwhile.
+//! Two bounds keep it short: silence for a few of the connection's own round trips, and [`LINGER`] in all.
 
 use std::{
     future::Future,
@@ -33,6 +32,10 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Shortest silence that ends the linger, for peers next door; farther ones have four of their round trips.
 const LINGER_SILENCE: Duration = Duration::from_millis(25);
+
+/// The silence that ends it for a peer whose upload was answered before its end: it may think between two writes, and it
+/// reads no answer before it has written.
+const LINGER_UPLOAD: Duration = Duration::from_millis(250);
 
 /// Longest time that the last word may take to leave: it is far smaller than any socket's send buffer.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -119,11 +122,8 @@ impl Io {
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.is_none() {
-            let silence = if self.connection.wire.has_cut_upload() {
-                LINGER
-            } else {
-                (self.round_trip().unwrap_or_default() * 4).clamp(LINGER_SILENCE, LINGER)
-            };
+            let shortest = if self.connection.wire.has_cut_upload() { LINGER_UPLOAD } else { LINGER_SILENCE };
+            let silence = (self.round_trip().unwrap_or_default() * 4).clamp(shortest, LINGER);
             self.linger = Some(Linger::new(silence));
         }
         let linger = self.linger.as_mut().expect("just made");

@@ -17,6 +17,11 @@ use std::{
     task::Waker,
 };
 
+use memchr::memmem;
+
+/// The end of a request head.
+const END: &[u8; 4] = b"\r\n\r\n";
+
 /// Counters of one connection. Written by the one task that owns the connection, `uploads` apart; hence `Relaxed`.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
@@ -30,6 +35,8 @@ pub(super) struct Wire {
     unclaimed: AtomicBool,
     /// The last read ended with the end of a head.
     clean: AtomicBool,
+    /// The last four bytes read.
+    last: AtomicU32,
     /// Request bodies that somebody still holds.
     uploads: AtomicU32,
     /// hyper has bytes that the socket has not taken.
@@ -49,9 +56,17 @@ impl Wire {
         if self.has_uploads() {
             return; // The request's own body.
         }
-        let heads = memchr::memmem::find_iter(bytes, b"\r\n\r\n").count() as u32;
-        self.heads.fetch_add(heads, Relaxed);
-        self.clean.store(bytes.ends_with(b"\r\n\r\n"), Relaxed);
+        // The end of a head may lie across two reads: the last three bytes of the one before, and the first three.
+        let before = self.last.load(Relaxed).to_be_bytes();
+        let seam = [&before[1..], &bytes[..bytes.len().min(3)]].concat();
+        let heads = memmem::find_iter(bytes, END).count() + memmem::find_iter(&seam, END).count();
+        self.heads.fetch_add(heads as u32, Relaxed);
+        let last = bytes[bytes.len().saturating_sub(4)..]
+            .iter()
+            .fold(u32::from_be_bytes(before), |last, byte| (last << 8) | u32::from(*byte));
+        self.last.store(last, Relaxed);
+        // hyper takes a bare line feed for the end of a line, too.
+        self.clean.store(last.to_be_bytes() == *END || last.to_be_bytes().ends_with(b"\n\n"), Relaxed);
         self.unclaimed.store(true, Relaxed);
     }
 
@@ -180,6 +195,32 @@ mod tests {
         wire.read(&[GET, b"GET /next"].concat());
         wire.request(Some(0));
         assert!(wire.has_unclaimed());
+    }
+
+    #[test]
+    fn a_head_whose_end_lies_across_two_reads_is_a_head() {
+        for cut in 1..=4 {
+            let wire = Wire::default();
+            wire.read(&GET[..GET.len() - cut]);
+            wire.read(&GET[GET.len() - cut..]);
+            wire.request(Some(0));
+            assert!(!wire.has_unclaimed(), "cut {cut} bytes before the end");
+
+            wire.read(&GET[..GET.len() - cut]);
+            wire.read(&[&GET[GET.len() - cut..], GET].concat());
+            wire.request(Some(0));
+            assert_eq!(wire.waiting(), 1, "cut {cut} bytes before the end");
+            wire.request(Some(0));
+            assert!(!wire.has_unclaimed(), "cut {cut} bytes before the end");
+        }
+    }
+
+    #[test]
+    fn a_head_with_bare_line_feeds_leaves_nothing_unclaimed() {
+        let wire = Wire::default();
+        wire.read(b"GET / HTTP/1.1\nHost: a\n\n");
+        wire.request(Some(0));
+        assert!(!wire.has_unclaimed());
     }
 
     #[test]
