@@ -184,11 +184,12 @@ impl Inner {
     /// Closes every traffic server, and those that are still to come.
     pub(crate) fn close_servers(&self) -> Vec<Running> {
         let servers = lock(&self.servers);
-        self.tokens.close();
         let traffic: Vec<_> = servers.iter().filter(|running| !running.server.admin).cloned().collect();
         for running in &traffic {
             running.server.begin_drain();
         }
+        // Last: a server must know that it drains before its accept loop and its connections are told.
+        self.tokens.close();
         traffic
     }
 

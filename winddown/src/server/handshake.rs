@@ -3,9 +3,15 @@
 //! `/proc/net/tcp` would tell, too, but writes out every socket of the host: with tens of thousands in `TIME_WAIT`,
 //! reading it takes longer than the rest of an idle stop.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    time::Duration,
+};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+/// The kernel has the answer ready when the question is sent; this is for one that has none.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 const NETLINK_SOCK_DIAG: i32 = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -26,6 +32,7 @@ pub(super) fn under_way(port: u16) -> bool {
 
 fn ask(family: u8, port: u16) -> io::Result<bool> {
     let mut socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::DGRAM, Some(Protocol::from(NETLINK_SOCK_DIAG)))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
     socket.write_all(&request(family, port))?;
     // The first message decides: a socket in that state, or the end of the list.
     let mut answer = [0; 4096];

@@ -58,7 +58,10 @@ impl Wire {
         }
         // The end of a head may lie across two reads: the last three bytes of the one before, and the first three.
         let before = self.last.load(Relaxed).to_be_bytes();
-        let seam = [&before[1..], &bytes[..bytes.len().min(3)]].concat();
+        let first = &bytes[..bytes.len().min(3)];
+        let mut seam = [0; 6];
+        seam[..3].copy_from_slice(&before[1..]);
+        seam[3..3 + first.len()].copy_from_slice(first);
         let heads = memmem::find_iter(bytes, END).count() + memmem::find_iter(&seam, END).count();
         self.heads.fetch_add(heads as u32, Relaxed);
         let last = bytes[bytes.len().saturating_sub(4)..]
