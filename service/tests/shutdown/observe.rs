@@ -23,6 +23,13 @@ impl Service {
         wire.response().ok()
     }
 
+    /// Whether the admin port says so soon that the process lives.
+    pub(crate) fn answers_within(&self, patience: Duration) -> bool {
+        let Ok(mut wire) = Wire::connect(self.admin) else { return false };
+        wire.be_patient_for(patience);
+        wire.get("/livez", "alive").is_ok()
+    }
+
     pub(crate) fn phase(&self) -> Option<String> {
         let status: Value = serde_json::from_str(&self.admin_get("/shutdown")?.body).expect("/shutdown answers JSON");
         Some(status["phase"].as_str().expect("/shutdown has a phase").to_owned())

@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use crate::harness::PATIENCE;
@@ -44,6 +45,11 @@ impl Wire {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream, unread: Vec::new() })
+    }
+
+    /// From now on so long, and not all the time that a test has.
+    pub(crate) fn be_patient_for(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("the time-out is not zero");
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
