@@ -1,22 +1,34 @@
 //! What can be set, by flag or by environment. Everything is checked before anything is bound or written.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+mod refusal;
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser};
-use winddown::{BudgetError, BuildError, Part, Report, SecondSignal, Shutdown, Split, Transport};
+use winddown::{Address, SecondSignal, Shutdown, Split, Tls, Transport};
 
+pub(crate) use self::refusal::Refusal;
 use crate::telemetry::LogFormat;
 
 /// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
 #[derive(Clone, Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Config {
-    /// Where traffic is served
+    /// Where traffic is served: an address and a port, or unix:/run/service.sock
     #[arg(long, env, default_value = "127.0.0.1:8080")]
-    pub(crate) http_addr: SocketAddr,
-    /// Where probes, metrics and the live status of a shutdown are served
+    pub(crate) http_addr: Address,
+    /// Where probes, metrics and the live status of a shutdown are served: as HTTP_ADDR
     #[arg(long, env, default_value = "127.0.0.1:9090")]
-    pub(crate) admin_addr: SocketAddr,
+    pub(crate) admin_addr: Address,
+    /// The certificate chain for TLS on HTTP_ADDR, as PEM; a renewed file is taken up without a restart [default: no TLS]
+    #[arg(long, env, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of TLS_CERT, as PEM
+    #[arg(long, env, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// How often TLS_CERT and TLS_KEY are looked at
+    #[arg(long, env, default_value = "10s", value_parser = duration)]
+    tls_reload_every: Duration,
 
     /// From the stop signal to the supervisor's SIGKILL: terminationGracePeriodSeconds, TimeoutStopSec
     #[arg(long, env, default_value = "30s", value_parser = duration)]
@@ -51,15 +63,25 @@ pub(crate) struct Config {
     /// it, a used one twice its round trip
     #[arg(long, env, default_value = "500ms", value_parser = duration)]
     idle_grace: Duration,
+    /// Over how much time at least the goodbyes to WebSockets and the returns of event streams are spread
+    #[arg(long, env, default_value = "1s", value_parser = duration)]
+    close_jitter: Duration,
     /// What an idle HTTP/1 connection is told before it is closed
     #[arg(long, env, default_value = "408")]
     farewell: Farewell,
-    /// Longest time from the first byte of a request head to its last [default: 5s, or half of a shorter drain]
+    /// Longest time from the first byte of a request head to its last, and of a TLS handshake [default: 5s, or half of a
+    /// shorter drain]
     #[arg(long, env, value_parser = duration)]
     header_timeout: Option<Duration>,
+    /// Longest wait for the next byte of a request body, and for a client to take the next one of its response
+    #[arg(long, env, default_value = "30s", value_parser = duration)]
+    progress_timeout: Duration,
     /// Longest silence on a kept connection; keep it above the balancer's
     #[arg(long, env, default_value = "75s", value_parser = duration)]
     keep_alive_timeout: Duration,
+    /// How many connections there may be at a time; more wait in the kernel's queue [default: no limit]
+    #[arg(long, env)]
+    max_connections: Option<NonZeroUsize>,
     /// What a repeated stop signal does
     #[arg(long, env, default_value = "force")]
     second_signal: Second,
@@ -98,18 +120,16 @@ enum Second {
     Ignore,
 }
 
-/// Why the service does not start.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// `--help` and `--version` end here, too.
-    Arguments(clap::Error),
-    Settings(BuildError),
-    Machine(Box<dyn std::error::Error>),
-}
-
 impl Config {
     pub(crate) fn load() -> Result<Self, Refusal> {
         Self::try_parse().map_err(Refusal::Arguments)
+    }
+
+    /// How HTTP_ADDR speaks TLS, if it does.
+    pub(crate) fn tls(&self) -> Result<Option<Tls>, Refusal> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let tls = Tls::from_files(certificate, key).map_err(Refusal::Tls)?;
+        Ok(Some(tls.reload_every(self.tls_reload_every)))
     }
 
     /// The shutdown that these settings describe.
@@ -126,9 +146,12 @@ impl Config {
         let transport = Transport {
             handshake_window: self.handshake_window,
             idle_grace: self.idle_grace,
+            close_jitter: self.close_jitter,
             farewell: self.farewell == Farewell::RequestTimeout,
             header_timeout: self.header_timeout,
+            progress_timeout: self.progress_timeout,
             keep_alive_timeout: self.keep_alive_timeout,
+            max_connections: self.max_connections,
             ..Transport::default()
         };
         let second_signal = match self.second_signal {
@@ -154,90 +177,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write a duration as 250ms, 5s or 2m"))
 }
 
-impl Refusal {
-    /// Says it on standard error and picks the exit code.
-    pub(crate) fn tell(self) -> ExitCode {
-        match self {
-            Self::Arguments(error) if !error.use_stderr() => {
-                // Help and version; a closed pipe is no failure of ours.
-                let _ = error.print();
-                ExitCode::SUCCESS
-            }
-            Self::Machine(error) => {
-                eprintln!("error: {error}");
-                Report::FAILED.into()
-            }
-            refused => {
-                eprint!("{refused}");
-                Report::CONFIG_REFUSED.into()
-            }
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Arguments(error) => write!(f, "{error}"),
-            Self::Settings(BuildError::Budget(error)) => refuse_budget(f, error),
-            Self::Settings(error @ BuildError::HeaderTimeout { .. }) => writeln!(f, "error: HEADER_TIMEOUT: {error}"),
-            Self::Settings(BuildError::ReportFile { path, source }) => refuse_path(f, "SHUTDOWN_REPORT", path, source),
-            Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
-            Self::Machine(error) => writeln!(f, "error: {error}"),
-        }
-    }
-}
-
-fn refuse_budget(f: &mut fmt::Formatter<'_>, error: &BudgetError) -> fmt::Result {
-    let BudgetError { grace_period, parts } = error;
-    let sum: Duration = parts.iter().map(|(_, length, _)| length).sum();
-    writeln!(f, "error: GRACE_PERIOD={grace_period:?} is too short for its parts, {sum:?} in all:")?;
-    for (part, length, set) in parts {
-        let origin = if *set { "set" } else { "its share" };
-        writeln!(f, "  {:<19}{:>10}  ({origin})", setting(*part), format!("{length:?}"))?;
-    }
-    let short: Vec<_> = parts.iter().filter(|(_, length, set)| *set && !length.is_zero()).collect();
-    let shorten = short.iter().map(|(part, ..)| setting(*part)).collect::<Vec<_>>().join(" or ");
-    match shorten.as_str() {
-        "" => writeln!(f, "raise GRACE_PERIOD: the drain needs a part of it"),
-        shorten => writeln!(f, "raise GRACE_PERIOD, or shorten {shorten}"),
-    }
-}
-
-fn refuse_path(
-    f: &mut fmt::Formatter<'_>,
-    setting: &str,
-    path: &std::path::Path,
-    error: &std::io::Error,
-) -> fmt::Result {
-    let path = path.display();
-    writeln!(f, "error: {setting}={path} cannot be written: {error}; choose a file in a folder that is writable")
-}
-
-const fn setting(part: Part) -> &'static str {
-    match part {
-        Part::LameDuck => "LAME_DUCK",
-        Part::Drain => "DRAIN_TIMEOUT",
-        Part::CancelGrace => "CANCEL_GRACE",
-        Part::Background => "BACKGROUND_TIMEOUT",
-        Part::Release => "RELEASE_TIMEOUT",
-        Part::Flush => "FLUSH_TIMEOUT",
-        Part::ExitMargin => "EXIT_MARGIN",
-    }
-}
-
-impl From<std::io::Error> for Refusal {
-    fn from(error: std::io::Error) -> Self {
-        Self::Machine(error.into())
-    }
-}
-
-impl From<metrics_exporter_prometheus::BuildError> for Refusal {
-    fn from(error: metrics_exporter_prometheus::BuildError) -> Self {
-        Self::Machine(error.into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,7 +184,8 @@ mod tests {
 
     fn refusal(flags: &[&str]) -> String {
         let config = Config::try_parse_from([&["service"], flags].concat()).map_err(Refusal::Arguments);
-        config.and_then(|config| config.shutdown()).expect_err("these settings are wrong").to_string()
+        let refused = config.and_then(|config| config.tls().and_then(|_| config.shutdown()));
+        refused.expect_err("these settings are wrong").to_string()
     }
 
     #[test]
@@ -273,5 +213,32 @@ mod tests {
     async fn a_report_that_could_not_be_written_is_refused_at_the_start() {
         let text = refusal(&["--shutdown-report", "/no/such/folder/report.json"]);
         assert!(text.contains("SHUTDOWN_REPORT=/no/such/folder/report.json cannot be written"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_time_without_which_nothing_works_is_refused_by_its_name() {
+        for (flag, setting) in [("--header-timeout", "HEADER_TIMEOUT"), ("--progress-timeout", "PROGRESS_TIMEOUT")] {
+            let text = refusal(&[flag, "0s"]);
+            assert!(text.contains(&format!("{setting}=0s")), "{text}");
+        }
+    }
+
+    #[test]
+    fn tls_needs_both_files_and_says_what_is_wrong_with_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "").expect("the folder is ours");
+        let empty = empty.to_str().expect("a temporary path is text");
+        let cases: [(&[&str], &[&str]); 3] = [
+            (&["--tls-cert", empty], &["--tls-key"]),
+            (&["--tls-cert", "/no/such.pem", "--tls-key", empty], &["TLS_CERT", "/no/such.pem", "No such file"]),
+            (&["--tls-cert", empty, "--tls-key", empty], &["TLS_CERT", empty, "PEM"]),
+        ];
+        for (flags, parts) in cases {
+            let text = refusal(flags);
+            for part in parts {
+                assert!(text.contains(part), "{flags:?}: no {part} in\n{text}");
+            }
+        }
     }
 }

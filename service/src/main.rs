@@ -3,14 +3,14 @@
 mod admin;
 mod config;
 mod faults;
+mod live;
 mod request_id;
 mod routes;
 mod telemetry;
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, process::ExitCode};
 
-use tokio::net::TcpListener;
-use winddown::Report;
+use winddown::{Address, Listener, Report};
 
 use crate::config::{Config, Refusal};
 
@@ -34,7 +34,7 @@ async fn run() -> Result<Report, Refusal> {
     let config = Config::load()?;
     telemetry::init_logging(config.log_format);
     let metrics = telemetry::install_recorder()?;
-    let stop = config.shutdown()?;
+    let (tls, stop) = (config.tls()?, config.shutdown()?);
 
     stop.spawn("metrics upkeep", |task| telemetry::upkeep(metrics.clone(), task.draining()));
     stop.start({
@@ -43,7 +43,7 @@ async fn run() -> Result<Report, Refusal> {
             let admin = bind("ADMIN_ADDR", config.admin_addr)?;
             let public = bind("HTTP_ADDR", config.http_addr)?;
             stop.serve_admin("admin", admin, admin::router(&stop, metrics));
-            stop.serve("public", public, routes::app(config.enable_faults));
+            stop.serve("public", public.with_tls(tls), routes::app(config.enable_faults));
             Ok(())
         }
     });
@@ -51,11 +51,12 @@ async fn run() -> Result<Report, Refusal> {
 }
 
 /// Binds, or says which setting to change.
-fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, String> {
+fn bind(setting: &str, address: Address) -> Result<Listener, String> {
     let remedy = |error: &io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => "choose a free port, or stop what listens there",
-        io::ErrorKind::PermissionDenied => "choose a port above 1023, or grant CAP_NET_BIND_SERVICE",
-        _ => "choose an address of this machine",
+        io::ErrorKind::AddrInUse => "choose a free one, or stop what listens there",
+        io::ErrorKind::PermissionDenied => "choose a port above 1023 or a folder of your own, or grant the right to it",
+        _ => "choose an address of this machine, or a path in a folder that exists",
     };
-    winddown::bind(address).map_err(|error| format!("{setting}={address} cannot be bound: {error}; {}", remedy(&error)))
+    winddown::bind(address.clone())
+        .map_err(|error| format!("{setting}={address} cannot be bound: {error}; {}", remedy(&error)))
 }

@@ -3,6 +3,7 @@
 //! - `GET /hello`: answers at once
 //! - `GET /work/{ms}`: answers after that many milliseconds
 //! - `GET /stream?chunks=10&every_ms=100`: a chunked body, one line at a time
+//! - `GET /events?every_ms=1000`, `GET /ws`: see [`live`]
 //! - `POST /echo`: reads an upload of any size, answers its length and its SHA-256
 
 use std::{fmt::Write, time::Duration};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
-use crate::{faults, request_id};
+use crate::{faults, live, request_id};
 
 /// No request asks for more than ten minutes: what can wait for ever cannot be drained.
 const LONGEST_MS: u64 = 600_000;
@@ -42,6 +43,7 @@ pub(crate) fn router() -> Router {
         .route("/work/{ms}", get(work))
         .route("/stream", get(stream_lines))
         .route("/echo", post(echo))
+        .merge(live::router())
 }
 
 async fn work(Path(ms): Path<u64>) -> Result<String, Refusal> {

@@ -10,7 +10,7 @@ use crate::{
     metrics,
     orders::{Orders, SecondSignal},
     report,
-    server::Transport,
+    server::transport::Transport,
 };
 
 /// Settings of a [`Shutdown`].
@@ -39,6 +39,12 @@ pub enum BuildError {
         header_timeout: Duration,
         /// What there is.
         drain: Duration,
+    },
+    /// Every connection would be over at once.
+    #[error("{setting} is 0 s, and every connection would end at once; give it a time")]
+    Zero {
+        /// Which field of [`Transport`].
+        setting: &'static str,
     },
     /// The report would be lost.
     #[error("the report file {} cannot be written; choose a path in a folder that exists and is writable", path.display())]

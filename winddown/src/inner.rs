@@ -24,7 +24,7 @@ use crate::{
     metrics,
     orders::{Order, Orders},
     report::{PhaseReport, Report, SCHEMA},
-    server::{Server, Transport, listener::ListenerReport},
+    server::{Server, close::ListenerReport, transport::Transport},
     signal::Signal,
     status,
     tasks::{TaskStatus, Tasks},

@@ -73,14 +73,16 @@ pub use crate::{
     budget::{Budget, BudgetError, Part, Split},
     builder::{BuildError, Builder},
     hook::{BoxError, Hook, HookContext, HookOutcome, HookReport, Step},
-    http::{draining::Draining, in_flight::RequestStatus},
+    http::{draining::Draining, events::Events, hold::Hold, in_flight::RequestStatus},
     lifecycle::{Cause, Phase, Status as LifecycleStatus, Stop},
     orders::{DEBOUNCE, SecondSignal},
     readiness::Readiness,
     report::{PhaseReport, Report},
     server::{
-        Transport,
-        listener::{ListenerClose, ListenerReport, bind},
+        address::{Address, AddressError},
+        close::{ListenerClose, ListenerReport},
+        listener::{Listener, bind},
+        transport::Transport,
     },
     shutdown::{ServerHandle, Shutdown, ShutdownHandle},
     signal::{Signal, Signals, signals},
@@ -88,6 +90,11 @@ pub use crate::{
     tasks::{Task, TaskStatus},
     totals::{ConnectionTotals, RequestTotals},
 };
+
+#[cfg(feature = "ws")]
+pub use crate::http::websocket::{WebSocket, WebSocketUpgrade};
+#[cfg(feature = "tls")]
+pub use crate::server::tls::{Tls, TlsError};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -8,7 +8,7 @@ use crate::{
     hook::HookReport,
     http::in_flight::RequestStatus,
     lifecycle::{Cause, Phase},
-    server::listener::ListenerReport,
+    server::close::ListenerReport,
     signal::{Forwarding, Signal},
     tasks::TaskStatus,
     totals::{ConnectionTotals, RequestTotals},

@@ -3,7 +3,7 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::{net::TcpListener, sync::watch, time::sleep};
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     budget::{Budget, Part},
@@ -15,7 +15,7 @@ use crate::{
     lifecycle::{Cause, Phase, Status as LifecycleStatus},
     readiness::Readiness,
     report::Report,
-    server::{Server, accept},
+    server::{Server, accept, address::Address, listener::Listener},
     signal::Signals,
     status::{self, Status},
     tasks::Task,
@@ -88,24 +88,28 @@ impl Shutdown {
     }
 
     /// Serves `router` on `listener` until the stop. Any number of servers may run in one process.
-    pub fn serve(&self, name: impl Into<String>, listener: TcpListener, router: Router) -> ServerHandle {
-        self.run_server(name.into(), listener, router, false)
+    pub fn serve(&self, name: impl Into<String>, listener: impl Into<Listener>, router: Router) -> ServerHandle {
+        self.run_server(name.into(), listener.into(), router, false)
     }
 
     /// As [`Shutdown::serve`], for probes and metrics: closes last, is not drained, and is counted nowhere.
-    pub fn serve_admin(&self, name: impl Into<String>, listener: TcpListener, router: Router) -> ServerHandle {
-        self.run_server(name.into(), listener, router, true)
+    pub fn serve_admin(&self, name: impl Into<String>, listener: impl Into<Listener>, router: Router) -> ServerHandle {
+        self.run_server(name.into(), listener.into(), router, true)
     }
 
-    fn run_server(&self, name: String, listener: TcpListener, router: Router, admin: bool) -> ServerHandle {
+    fn run_server(&self, name: String, listener: Listener, router: Router, admin: bool) -> ServerHandle {
         let inner = self.inner.clone();
         // An admin server outlives the others: it hangs on no token but its own.
         let tokens = if admin { Tokens::default() } else { inner.tokens.child() };
         let (totals, audit) = (inner.totals.clone(), inner.audit.clone());
-        let server = Arc::new(Server::new(name.clone(), admin, inner.transport.clone(), tokens, totals, audit));
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
+        let mut server = Server::new(name.clone(), admin, inner.transport.clone(), tokens, totals, audit);
+        #[cfg(feature = "tls")]
+        server.tls.clone_from(&listener.tls);
+        let server = Arc::new(server);
         let running = Running::new(server.clone());
         inner.add_server(running.clone());
-        let address = listener.local_addr();
+        let address = listener.address();
         match &address {
             Ok(address) => tracing::info!(server = name, %address, "listening"),
             Err(error) => tracing::warn!(server = name, %error, "listening, and the kernel does not say where"),
@@ -195,17 +199,22 @@ impl ShutdownHandle {
 #[derive(Debug)]
 pub struct ServerHandle {
     running: Running,
-    address: io::Result<SocketAddr>,
+    address: io::Result<Address>,
     cancel_grace: Duration,
 }
 
 impl ServerHandle {
     /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn address(&self) -> io::Result<Address> {
         match &self.address {
-            Ok(address) => Ok(*address),
+            Ok(address) => Ok(address.clone()),
             Err(error) => Err(error.kind().into()),
         }
+    }
+
+    /// Where it listens, for a server on TCP.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.address()?.tcp()
     }
 
     /// Stops this server alone: closes its listener without loss, lets its requests finish, and cuts what is left

@@ -4,12 +4,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use axum::body::Body;
+use axum::{BoxError, body::Body};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
 
 use crate::{http::in_flight::InFlight, server::connection::Connection};
 
@@ -75,23 +77,35 @@ pub(crate) struct Upload {
     /// It was read to its end.
     whole: bool,
     connection: Arc<Connection>,
+    /// Somebody waits for more; fires when that has gone on for too long.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
+
+/// What whoever reads a request body is told when nothing more of it comes.
+#[derive(Debug, thiserror::Error)]
+#[error("no byte of the request body came for {0:?}")]
+struct Stalled(Duration);
 
 impl Upload {
     pub(crate) fn new(body: Incoming, connection: Arc<Connection>) -> Self {
         connection.upload_begins();
-        Self { body, whole: false, connection }
+        Self { body, whole: false, connection, stalled: None }
     }
 }
 
 impl HttpBody for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let patience = self.connection.server().transport.progress_timeout;
+            let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+            return stalled.as_mut().poll(cx).map(|()| Some(Err(Stalled(patience).into())));
+        };
+        self.stalled = None;
         self.whole |= frame.is_none();
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

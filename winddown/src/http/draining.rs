@@ -3,10 +3,19 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::extract::FromRequestParts;
+use futures_core::Stream;
 use http::request::Parts;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::{http::in_flight::RequestInfo, server::connection::Connection};
+use crate::{
+    http::{
+        events::Events,
+        hold::Hold,
+        in_flight::{InFlight, RequestInfo},
+    },
+    server::connection::Connection,
+    tokens::Tokens,
+};
 
 /// What a request carries through the router.
 #[derive(Clone, Debug)]
@@ -32,29 +41,69 @@ pub(crate) struct RequestContext {
 /// Outside of a server of [`Shutdown`](crate::Shutdown), in a test of a router for example, nothing ever drains.
 #[derive(Clone, Debug)]
 pub struct Draining {
-    draining: CancellationToken,
-    cancelled: CancellationToken,
+    context: Option<RequestContext>,
 }
 
 impl Draining {
     /// Resolves at T0, when the stop was asked for: come to a good end soon. Cancel safe.
     pub fn draining(&self) -> WaitForCancellationFutureOwned {
-        self.draining.clone().cancelled_owned()
+        self.token(|tokens| &tokens.draining).cancelled_owned()
     }
 
     /// Whether the stop was asked for.
     pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
+        self.token(|tokens| &tokens.draining).is_cancelled()
     }
 
     /// Resolves at the drain's deadline: answer now, for after the cancel grace the request is cut. Cancel safe.
     pub fn cancelled(&self) -> WaitForCancellationFutureOwned {
-        self.cancelled.clone().cancelled_owned()
+        match &self.context {
+            // The connection's own child: requests of one server would all meet at the lock of its token.
+            Some(context) => context.connection.cancelled().clone(),
+            None => CancellationToken::new(),
+        }
+        .cancelled_owned()
     }
 
     /// Whether the deadline has passed.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.is_cancelled()
+        self.token(|tokens| &tokens.cancelled).is_cancelled()
+    }
+
+    /// `events` until T0, and then a last one that sends the client elsewhere at a moment of its own.
+    pub fn events<S: Stream>(&self, events: S) -> Events<S> {
+        Events::new(events, self.draining(), self.context.as_ref().map(|context| context.connection.clone()))
+    }
+
+    /// Keeps the request in flight for as long as what is returned lives, for work that goes on behind its answer. Take it
+    /// before you answer.
+    pub fn hold(&self) -> Hold {
+        Hold::new(self.context.as_ref().map(InFlight::behind))
+    }
+
+    fn token(&self, which: impl FnOnce(&Tokens) -> &CancellationToken) -> CancellationToken {
+        self.context.as_ref().map_or_else(CancellationToken::new, |context| which(context.tokens()).clone())
+    }
+
+    /// Resolves when what is still there is cut.
+    #[cfg(feature = "ws")]
+    pub(super) fn aborted(&self) -> WaitForCancellationFutureOwned {
+        self.token(|tokens| &tokens.aborted).cancelled_owned()
+    }
+
+    /// Resolves when it is time to tell the client.
+    #[cfg(feature = "ws")]
+    pub(super) async fn goodbye(self) {
+        self.draining().await;
+        if let Some(context) = &self.context {
+            tokio::time::sleep_until(context.connection.server().goodbye_at()).await;
+        }
+    }
+}
+
+impl RequestContext {
+    fn tokens(&self) -> &Tokens {
+        &self.connection.server().tokens
     }
 }
 
@@ -62,12 +111,6 @@ impl<S: Sync> FromRequestParts<S> for Draining {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(match parts.extensions.get::<RequestContext>() {
-            Some(RequestContext { connection, .. }) => Self {
-                draining: connection.server().tokens.draining.clone(),
-                cancelled: connection.cancelled().clone(),
-            },
-            None => Self { draining: CancellationToken::new(), cancelled: CancellationToken::new() },
-        })
+        Ok(Self { context: parts.extensions.get().cloned() })
     }
 }

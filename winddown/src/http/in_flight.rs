@@ -16,7 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     audit::{Event, Outcome},
-    http::timing,
+    http::{draining::RequestContext, timing},
     server::connection::Connection,
     totals::Totals,
 };
@@ -48,6 +48,18 @@ impl RequestInfo {
         }
     }
 
+    /// What goes on behind the answer of this request: the same to whoever looks, and another one to whoever counts.
+    fn behind(&self) -> Self {
+        Self {
+            started: self.started,
+            method: self.method.clone(),
+            route: OnceLock::new(),
+            uri: self.uri.clone(),
+            id: self.id.clone(),
+            cut: AtomicBool::new(false),
+        }
+    }
+
     /// Counts it as cut, once: the deadline names it, and its end, if that still comes, must not again.
     pub(crate) fn cut(&self, connection: &Connection, totals: &Totals) {
         if !self.cut.swap(true, Relaxed) {
@@ -69,7 +81,7 @@ impl RequestInfo {
 pub struct RequestStatus {
     /// The server that it came to.
     pub server: String,
-    /// The client's address.
+    /// The client's address; of a Unix socket, its process.
     pub peer: String,
     /// Its method.
     pub method: String,
@@ -87,7 +99,7 @@ impl RequestStatus {
         let target = request.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
         Self {
             server: connection.server().name.clone(),
-            peer: connection.peer().to_owned(),
+            peer: connection.peer().to_string(),
             method: request.method.as_str().chars().take(SHOWN).collect(),
             target: target.chars().take(SHOWN).collect(),
             id: request.id().to_owned(),
@@ -104,17 +116,29 @@ pub(crate) struct InFlight {
     late: bool,
     status: Option<u16>,
     complete: bool,
+    /// Its beginning and end are in the audit log.
+    audited: bool,
     _token: TaskTrackerToken,
 }
 
 impl InFlight {
     /// Counts the request, and notes it before its handler can run.
     pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: TaskTrackerToken) -> Self {
+        connection.server().audit(Event::Enter { connection: connection.id(), id: request.id() });
+        Self::counted(request, connection, token, true)
+    }
+
+    /// Counts what goes on behind the answer of a request.
+    pub(crate) fn behind(RequestContext { request, connection }: &RequestContext) -> Self {
+        let token = connection.server().gate.enter_late();
+        Self::counted(Arc::new(request.behind()), connection.clone(), token, false)
+    }
+
+    fn counted(request: Arc<RequestInfo>, connection: Arc<Connection>, token: TaskTrackerToken, audited: bool) -> Self {
         let server = connection.server();
-        server.audit(Event::Enter { connection: connection.id(), id: request.id() });
         let late = !server.admin && server.totals().entered();
         connection.enter(request.clone());
-        Self { request, connection, late, status: None, complete: false, _token: token }
+        Self { request, connection, late, status: None, complete: false, audited, _token: token }
     }
 
     /// The handler has returned a response; `whole` says that no body is to follow it.
@@ -132,6 +156,11 @@ impl InFlight {
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Whether the time is over in which it could end by itself.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.connection.server().tokens.aborted.is_cancelled()
     }
 
     fn outcome(&self) -> Outcome {
@@ -155,7 +184,9 @@ impl Drop for InFlight {
             self.request.cut(&self.connection, server.totals());
         }
         self.connection.leave(&self.request);
-        let (connection, id) = (self.connection.id(), self.request.id());
-        server.audit(Event::BodyEnd { connection, outcome, id });
+        if self.audited {
+            let (connection, id) = (self.connection.id(), self.request.id());
+            server.audit(Event::BodyEnd { connection, outcome, id });
+        }
     }
 }

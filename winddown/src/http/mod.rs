@@ -13,6 +13,10 @@
 pub(crate) mod admission;
 pub(crate) mod body;
 pub(crate) mod draining;
+pub(crate) mod events;
+pub(crate) mod hold;
 pub(crate) mod in_flight;
 pub(crate) mod service;
 pub(crate) mod timing;
+#[cfg(feature = "ws")]
+pub(crate) mod websocket;

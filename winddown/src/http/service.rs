@@ -9,9 +9,9 @@ use std::{
 };
 
 use axum::{Router, body::Body, routing::future::RouteFuture};
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 use tower_service::Service as _;
 
@@ -59,6 +59,9 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     fn call(&self, request: Request<Incoming>) -> ResponseFuture {
         let connection = &self.connection;
         connection.request_begins(request.body().size_hint().exact());
+        if let Some(offer) = request.extensions().get::<OnUpgrade>().filter(|_| request.version() <= Version::HTTP_11) {
+            connection.upgrade_is_offered(offer.clone());
+        }
         let Some(token) = connection.admit() else {
             if !request.body().is_end_stream() {
                 connection.cut_upload();
@@ -100,6 +103,9 @@ impl Future for ResponseFuture {
             Progress::Admitted { answer, version, guard } => {
                 let Ok(mut response) = ready!(answer.poll(cx));
                 let mut guard = guard.take().expect(ONCE);
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    guard.connection().upgrade_is_taken();
+                }
                 guard.answered(response.status().as_u16(), response.body().is_end_stream());
                 guard.connection().say_close(*version, &mut response);
                 let length = response.headers().get(header::CONTENT_LENGTH);
@@ -112,7 +118,7 @@ impl Future for ResponseFuture {
 
 /// Adds `Connection: close`, where the protocol has it: HTTP/2 forbids it (RFC 9113 §8.2.2) and says GOAWAY.
 pub(crate) fn connection_close<B>(version: Version, response: &mut Response<B>) {
-    if version <= Version::HTTP_11 && response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+    if version <= Version::HTTP_11 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }

@@ -1,55 +1,117 @@
 //! The accept loop of one server, from the first connection to the lossless close.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    time::sleep,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep},
 };
 
 use crate::server::{
-    Server, connection,
-    listener::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
+    Server,
+    close::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
+    connection,
+    listener::{Listener, Listening},
+    stream::{Remote, Stream},
 };
 
 /// Accepts until the server closes, closes the listener, and waits for the last connection.
-pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, router: Router) -> io::Result<ListenerReport> {
-    let spawn = |stream: TcpStream, peer: SocketAddr| {
-        // Small answers must not wait for the peer's acknowledgement of the previous one.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, %peer, "TCP_NODELAY is not to be had");
-        }
-        let serve = connection::run(stream, peer.to_string(), server.clone(), router.clone());
+pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Router) -> io::Result<ListenerReport> {
+    let spawn = |stream: Stream, peer: Remote, slot: Option<OwnedSemaphorePermit>| {
+        let serve = connection::run(stream, peer, server.clone(), router.clone(), slot);
         server.connections.tracker().spawn(serve);
     };
-    loop {
-        tokio::select! {
-            biased;
-            () = server.tokens.closing.cancelled() => break,
-            (stream, peer) = accept(&server.name, &listener) => spawn(stream, peer),
-        }
+    tokio::select! {
+        biased;
+        () = server.tokens.closing.cancelled() => {}
+        () = accept_all(&server, &listener.socket, spawn) => {}
+        () = server.keep_certificate_fresh() => {}
     }
     // Whoever probes or scrapes comes again.
     let window = if server.admin { Duration::ZERO } else { server.transport.handshake_window };
-    let report = listener::close(server.name.clone(), listener, window, &server.tokens.cancelled, spawn).await;
+    // Nobody can join those who wait in the queue now, so they all come in, whatever the limit.
+    let accepted = |stream, peer| spawn(stream, peer, None);
+    let report = close::close(server.name.clone(), listener, window, &server.tokens.cancelled, accepted).await;
     // Whatever became of the listener: what was accepted is served.
     server.connections.drained().await;
     let report = report?;
-    tracing::info!(server = report.server, window = ?report.window, saved = report.saved, closed = ?report.closed, "listener closed");
+    tracing::info!(
+        server = report.server, window = ?report.window, saved = report.saved, closed = ?report.closed,
+        "listener closed"
+    );
     Ok(report)
 }
 
-/// The next connection. An error of one connection is not the server's. Cancel safe.
-async fn accept(server: &str, listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// Accepts for as long as it is polled. An error of one connection is not the server's. Cancel safe.
+async fn accept_all(
+    server: &Server,
+    listener: &Listening,
+    spawn: impl Fn(Stream, Remote, Option<OwnedSemaphorePermit>),
+) {
+    let (name, mut full, mut out_of_resources) = (&server.name, Complaint::default(), Complaint::default());
+    let limit = server.transport.max_connections.filter(|_| !server.admin);
+    let slots = limit.map(|limit| Arc::new(Semaphore::new(limit.get())));
     loop {
+        let slot = match &slots {
+            Some(slots) => {
+                if slots.available_permits() == 0 && full.is_due() {
+                    tracing::warn!(
+                        server = name,
+                        limit,
+                        "no more connections are allowed; newcomers wait in the queue"
+                    );
+                }
+                Some(slots.clone().acquire_owned().await.expect("the semaphore is never closed"))
+            }
+            None => None,
+        };
         match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) if is_the_peers(&error) => tracing::debug!(server, %error, "a connection was gone at once"),
+            Ok((stream, peer)) => spawn(stream, peer, slot),
+            Err(error) if is_the_peers(&error) => {
+                tracing::debug!(server = name, %error, "a connection was gone at once");
+            }
             Err(error) => {
-                tracing::error!(server, %error, "cannot accept, will try again");
+                if out_of_resources.is_due() {
+                    tracing::error!(server = name, %error, "cannot accept; newcomers wait in the queue");
+                }
                 sleep(OUT_OF_RESOURCES).await;
             }
         }
+    }
+}
+
+/// Something that may be wrong many times a second, and is said at most every ten.
+#[derive(Default)]
+pub(super) struct Complaint {
+    last: Option<Instant>,
+}
+
+impl Complaint {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    pub(super) fn is_due(&mut self) -> bool {
+        let due = self.last.is_none_or(|last| last.elapsed() >= Self::EVERY);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_complaint_is_made_at_once_and_then_rarely() {
+        let mut complaint = Complaint::default();
+        assert!(complaint.is_due());
+        for _ in 0..9 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(!complaint.is_due());
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(complaint.is_due());
     }
 }

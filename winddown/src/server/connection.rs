@@ -10,7 +10,8 @@ use std::{
 
 use axum::Router;
 use http::{Response, Version};
-use tokio::{net::TcpStream, time::Instant};
+use hyper::upgrade::OnUpgrade;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
         Server, Stage,
         io::{Close, Io},
         sniff::{self, Protocol},
+        stream::{Remote, Stream},
         wire::Wire,
     },
     totals::{Closed, Totals},
@@ -31,7 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Connection {
     id: u64,
-    peer: String,
+    peer: Remote,
     pub(super) accepted: Instant,
     server: Arc<Server>,
     /// A child of the server's token, made when a handler first asks; see the invariant in [`crate::tokens`].
@@ -43,10 +45,14 @@ pub(crate) struct Connection {
     /// So many more requests are admitted although the server closes: their bytes had come in time.
     passes: AtomicU32,
     rejected: AtomicU32,
+    /// The last offer of another protocol, until it is known what became of it.
+    offered: Mutex<Option<OnUpgrade>>,
+    /// Another protocol was agreed upon: cancelled when whoever speaks it lets the socket go.
+    upgraded: OnceLock<CancellationToken>,
 }
 
 impl Connection {
-    fn new(peer: String, server: Arc<Server>) -> Self {
+    fn new(peer: Remote, server: Arc<Server>) -> Self {
         // One count for the whole process, so that an audit log of several servers stays unambiguous.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // Nobody told the client of a connection that still waited in the accept queue.
@@ -62,6 +68,8 @@ impl Connection {
             closing: AtomicBool::new(false),
             passes,
             rejected: AtomicU32::new(0),
+            offered: Mutex::default(),
+            upgraded: OnceLock::new(),
         }
     }
 
@@ -69,8 +77,8 @@ impl Connection {
         self.id
     }
 
-    pub(crate) fn peer(&self) -> &str {
-        &self.peer
+    pub(crate) fn peer(&self) -> Remote {
+        self.peer
     }
 
     pub(crate) fn server(&self) -> &Arc<Server> {
@@ -98,6 +106,39 @@ impl Connection {
     pub(super) fn close(&self, in_time: u32) {
         self.closing.store(true, Relaxed);
         self.passes.fetch_max(in_time, Relaxed);
+    }
+
+    /// The client offers to go on in another protocol.
+    pub(crate) fn upgrade_is_offered(&self, offer: OnUpgrade) {
+        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(offer);
+    }
+
+    /// The offer is taken: what comes behind this answer is no HTTP.
+    pub(crate) fn upgrade_is_taken(&self) {
+        self.take_offer();
+        let _ = self.upgraded.set(CancellationToken::new());
+    }
+
+    /// An offer that nobody took.
+    pub(super) fn take_offer(&self) -> Option<OnUpgrade> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.get().is_some()
+    }
+
+    pub(super) fn socket_is_gone(&self) {
+        if let Some(upgraded) = self.upgraded.get() {
+            upgraded.cancel();
+        }
+    }
+
+    /// Resolves when nobody has the socket of an upgrade any more.
+    async fn upgrade_ended(&self) {
+        if let Some(upgraded) = self.upgraded.get() {
+            upgraded.cancelled().await;
+        }
     }
 
     pub(crate) fn request_begins(&self, length: Option<u64>) {
@@ -131,9 +172,10 @@ impl Connection {
         !self.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Whether a request or somebody who reads its body is at work, or an answer has not left yet.
+    /// Whether a request or somebody who reads its body is at work, an answer has not left yet, or another protocol is
+    /// spoken.
     pub(super) fn is_busy(&self) -> bool {
-        self.is_serving() || self.wire.has_uploads() || self.wire.has_unflushed()
+        self.is_serving() || self.wire.has_uploads() || self.wire.has_unflushed() || self.is_upgraded()
     }
 
     /// The requests that are being answered on it.
@@ -185,31 +227,79 @@ impl Connection {
     }
 }
 
-/// Drives one accepted connection to its end.
-pub(super) async fn run(stream: TcpStream, peer: String, server: Arc<Server>, router: Router) {
+/// Drives one accepted connection to its end, and that of whatever protocol it was upgraded to.
+pub(super) async fn run(
+    stream: Stream,
+    peer: Remote,
+    server: Arc<Server>,
+    router: Router,
+    _slot: Option<OwnedSemaphorePermit>,
+) {
     let connection = Arc::new(Connection::new(peer, server.clone()));
     let _listed = server.connections.list(connection.clone());
-    let aborted = server.tokens.aborted.clone();
+    let serve = async {
+        let how = serve(stream, &connection, router).await;
+        if !connection.is_upgraded() {
+            return how;
+        }
+        connection.upgrade_ended().await;
+        // Whoever had the socket was cut off from it.
+        if server.tokens.aborted.is_cancelled() { Closed::Forced } else { how }
+    };
     let how = tokio::select! {
         biased;
-        how = serve(stream, &connection, router) => how,
+        how = serve => how,
         // Nothing is cut on one that only lingers, or is idle.
-        busy = async { aborted.cancelled().await; connection.is_busy() } => if busy { Closed::Forced } else { Closed::Idle },
+        busy = async { server.tokens.aborted.cancelled().await; connection.is_busy() } => if busy { Closed::Forced } else { Closed::Idle },
     };
     if !server.admin {
         server.totals().closed(how);
     }
 }
 
-async fn serve(stream: TcpStream, connection: &Arc<Connection>, router: Router) -> Closed {
+async fn serve(stream: Stream, connection: &Arc<Connection>, router: Router) -> Closed {
+    #[cfg(feature = "tls")]
+    let (stream, since) = match secure(stream, connection).await {
+        Ok(secured) => secured,
+        Err(how) => return how,
+    };
+    #[cfg(not(feature = "tls"))]
+    let since = connection.accepted;
     let io = Io::new(stream, connection.clone());
     let service = RequestService::new(router, connection.clone());
-    match sniff::protocol(io, connection).await {
+    match sniff::protocol(io, connection, since).await {
         Protocol::Http1(io) => super::h1::serve(io, connection, service).await,
         Protocol::Http2(io) => super::h2::serve(io, connection, service).await,
         Protocol::Silent(io) => end(io, Close::Quietly).await,
         Protocol::TooSlow(io) => end(io, Close::RequestTimeout).await,
         Protocol::Gone => Closed::Graceful,
+    }
+}
+
+/// Takes the TLS handshake to its end where there is to be one. Says since when the connection is open for HTTP.
+///
+/// A handshake has as long as a slow head, also when the server closes meanwhile; then one request is still served: for
+/// its client, the connection was there in time.
+#[cfg(feature = "tls")]
+async fn secure(socket: Stream, connection: &Arc<Connection>) -> Result<(Stream, Instant), Closed> {
+    let server = connection.server();
+    let Some(tls) = server.tls.as_ref() else { return Ok((socket, connection.accepted)) };
+    if !sniff::first_byte(&socket, connection).await {
+        return Err(Closed::Idle);
+    }
+    let handshake = tls.handshake(socket, connection.clone());
+    match tokio::time::timeout(server.transport.header_timeout(), handshake).await {
+        Ok(Ok(stream)) => {
+            if server.tokens.closing.is_cancelled() {
+                connection.close(1);
+            }
+            Ok((stream, Instant::now()))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, peer = %connection.peer(), "no TLS handshake");
+            Err(Closed::Graceful)
+        }
+        Err(_) => Err(Closed::Idle),
     }
 }
 

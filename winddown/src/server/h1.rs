@@ -23,7 +23,10 @@ use std::{
 use bytes::Buf;
 use hyper::server::conn::http1::{self, Parts, UpgradeableConnection};
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, Sleep, sleep_until},
+};
 use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::{
@@ -39,23 +42,28 @@ type Http1 = UpgradeableConnection<TokioIo<Io>, RequestService>;
 
 /// Serves requests until the peer leaves, an answer says `close`, or the connection has been idle for too long.
 pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
-    let round_trip = io.round_trip();
+    let round_trip = io.stream().round_trip();
     let mut conn = http1(io, service);
     let mut rest = Rest::new(connection, connection.idle_grace(round_trip));
     loop {
         let turn = poll_fn(|cx| rest.poll(cx, &mut conn)).await;
-        let Turn::AtRest(why) = turn else { return Closed::Graceful };
+        let Turn::AtRest(why) = turn else {
+            drop(conn);
+            decline_offer(connection).await;
+            return Closed::Graceful;
+        };
         // `None` after an upgrade, and then the turn has ended, not rested.
         let Some(Parts { mut io, mut read_buf, service, .. }) = conn.into_parts() else { return Closed::Graceful };
         // Empty lines before a request are no request (RFC 9112 §2.2).
         let blank = read_buf.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         read_buf.advance(blank);
-        let heard = !read_buf.is_empty() || io.inner().has_bytes();
+        let heard = !read_buf.is_empty() || io.inner().stream().has_bytes();
+        let begun = !read_buf.is_empty() || io.inner().stream().has_part_of_a_record();
         let waiting = connection.wire.waiting();
         connection.wire.taken_back();
         match why {
             Why::Closing => connection.close(if read_buf.is_empty() { heard.into() } else { waiting.max(1) }),
-            Why::SlowHead if !read_buf.is_empty() => return end(io.into_inner(), Close::RequestTimeout).await,
+            Why::SlowHead if begun => return end(io.into_inner(), Close::RequestTimeout).await,
             Why::Idle if !heard => {
                 let used = connection.wire.has_carried_a_request() && connection.server().transport.farewell;
                 return end(io.into_inner(), if used { Close::RequestTimeout } else { Close::Quietly }).await;
@@ -64,6 +72,18 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
         }
         io.inner_mut().unread(read_buf);
         conn = http1(io.into_inner(), service);
+    }
+}
+
+/// hyper hands the socket of a request that offered another protocol to whoever took the offer, and drops it when nobody
+/// did, with no linger: whatever the client still writes would reset the answer.
+async fn decline_offer(connection: &Connection) {
+    if let Some(offer) = connection.take_offer()
+        && let Ok(socket) = offer.await
+        && let Ok(socket) = socket.downcast::<TokioIo<Io>>()
+        && let Err(error) = socket.io.into_inner().shutdown().await
+    {
+        tracing::debug!(%error, "the peer was gone before the end");
     }
 }
 

@@ -25,13 +25,16 @@ const PONG_CAP: Duration = Duration::from_secs(1);
 /// Serves streams until the peer leaves, or the last one is over after our GOAWAY.
 pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
     let tokens = &connection.server().tokens;
-    let pong = (io.round_trip().unwrap_or_default() * 4).clamp(PONG, PONG_CAP);
+    let pong = (io.stream().round_trip().unwrap_or_default() * 4).clamp(PONG, PONG_CAP);
     let executor = TrackedExecutor { tasks: connection.server().connections.tracker() };
     let transport = &connection.server().transport;
     let mut http2 = http2::Builder::new(executor);
     // A peer that has vanished is found out, and not kept for ever.
     http2.timer(TokioTimer::new()).keep_alive_interval(transport.keep_alive_timeout);
     http2.keep_alive_timeout(transport.header_timeout());
+    // WebSockets over HTTP/2 (RFC 8441).
+    #[cfg(feature = "ws")]
+    http2.enable_connect_protocol();
     let mut conn = pin!(http2.serve_connection(TokioIo::new(io), service));
 
     let go_away = async {

@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Read, Write},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -24,10 +25,16 @@ const TCP_SYN_RECV: u32 = 3;
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`.
 const REQUEST: usize = 16 + 56;
 
-/// Whether the last packet of a handshake for this port is still awaited. Where the kernel does not tell, the answer is
-/// yes, and the whole window is waited for.
-pub(super) fn under_way(port: u16) -> bool {
-    [libc::AF_INET, libc::AF_INET6].into_iter().any(|family| ask(family as u8, port).unwrap_or(true))
+/// Whether the last packet of a handshake for this listener is still awaited; `None` where the kernel does not tell.
+pub(super) fn under_way(listener: SocketAddr) -> Option<bool> {
+    // A listener for IPv6 may take IPv4, too; and without IPv6 the kernel may have no answer for it.
+    let families: &[libc::c_int] = if listener.is_ipv4() { &[libc::AF_INET] } else { &[libc::AF_INET, libc::AF_INET6] };
+    for family in families {
+        if ask(*family as u8, listener.port()).ok()? {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 fn ask(family: u8, port: u16) -> io::Result<bool> {

@@ -1,4 +1,5 @@
-//! The socket as hyper sees it: bytes that were sniffed come first, bytes are counted, and its shutdown lingers.
+//! The socket as hyper sees it: bytes that were sniffed come first, bytes are counted, a peer that takes none is not
+//! waited for without end, and its shutdown lingers.
 //!
 //! # The lingering close
 //!
@@ -8,9 +9,8 @@
 
 use std::{
     future::Future,
-    io::{self, Read},
+    io,
     mem::MaybeUninit,
-    os::fd::AsFd,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,13 +19,12 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep, sleep},
 };
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio_util::{sync::WaitForCancellationFutureOwned, task::task_tracker::TaskTrackerToken};
 
-use crate::{server::connection::Connection, sys};
+use crate::server::{connection::Connection, stream::Stream};
 
 /// Longest time for which a peer that goes on sending is read after we have said our last word.
 const LINGER: Duration = Duration::from_secs(1);
@@ -52,10 +51,14 @@ pub(super) enum Close {
 /// A connection's socket.
 #[derive(Debug)]
 pub(crate) struct Io {
-    stream: TcpStream,
+    stream: Stream,
     sniffed: Bytes,
     connection: Arc<Connection>,
     linger: Option<Linger>,
+    /// The peer takes nothing of what is written; fires when that has gone on for too long.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// After an upgrade: whoever has the socket then is cut off here when the server aborts.
+    aborted: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Travels with the socket into an upgrade, so that a WebSocket is still waited for.
     _tracked: TaskTrackerToken,
 }
@@ -68,12 +71,20 @@ struct Linger {
 }
 
 impl Io {
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(stream: Stream, connection: Arc<Connection>) -> Self {
         let tracked = connection.server().connections.token();
-        Self { stream, sniffed: Bytes::new(), connection, linger: None, _tracked: tracked }
+        Self {
+            stream,
+            sniffed: Bytes::new(),
+            connection,
+            linger: None,
+            stalled: None,
+            aborted: None,
+            _tracked: tracked,
+        }
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }
 
@@ -82,28 +93,9 @@ impl Io {
         self.sniffed = if self.sniffed.is_empty() { bytes } else { [bytes, self.sniffed.clone()].concat().into() };
     }
 
-    /// The shortest round trip seen.
-    pub(super) fn round_trip(&self) -> Option<Duration> {
-        sys::round_trip(self.stream.as_fd())
-    }
-
-    /// Whether the kernel holds bytes from the peer. A raw look: tokio's own reads know only what epoll has told.
-    pub(super) fn has_bytes(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        matches!(socket2::SockRef::from(&self.stream).peek(&mut byte), Ok(1..))
-    }
-
-    /// Reads what the kernel holds, whether epoll has told of it or not.
-    pub(super) fn read_now(&self, bytes: &mut BytesMut) -> io::Result<usize> {
-        match self.stream.try_read_buf(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut buf = [0; 1024];
-                let length = (&*socket2::SockRef::from(&self.stream)).read(&mut buf)?;
-                bytes.extend_from_slice(&buf[..length]);
-                Ok(length)
-            }
-            read => read,
-        }
+    /// Reads past the count of heads, for whoever has yet to find out what is spoken. Cancel safe.
+    pub(super) async fn sniff(&mut self, bytes: &mut BytesMut) -> io::Result<usize> {
+        self.stream.read_buf(bytes).await
     }
 
     /// Says the last word and closes.
@@ -113,17 +105,45 @@ impl Io {
             let farewell = format!(
                 "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
             );
-            let write = pin!(self.stream.write_all(farewell.as_bytes()));
+            let write = pin!(async {
+                self.stream.write_all(farewell.as_bytes()).await?;
+                self.stream.flush().await
+            });
             tokio::time::timeout(LAST_WORD, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
             self.connection.server().totals().farewell();
         }
         self.shutdown().await
     }
 
+    /// After an upgrade nobody else can cut the connection: its own task is over, and the socket is in other hands.
+    fn poll_aborted(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.connection.is_upgraded() {
+            let aborted = || Box::pin(self.connection.server().tokens.aborted.clone().cancelled_owned());
+            if self.aborted.get_or_insert_with(aborted).as_mut().poll(cx).is_ready() {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Bounds the wait of a write that the socket did not take.
+    fn or_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.connection.server().transport.progress_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        stalled.as_mut().poll(cx).map(|()| {
+            tracing::debug!(peer = %self.connection.peer(), ?patience, "the peer takes nothing of its response");
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.is_none() {
             let shortest = if self.connection.wire.has_cut_upload() { LINGER_UPLOAD } else { LINGER_SILENCE };
-            let silence = (self.round_trip().unwrap_or_default() * 4).clamp(shortest, LINGER);
+            let silence = (self.stream.round_trip().unwrap_or_default() * 4).clamp(shortest, LINGER);
             self.linger = Some(Linger::new(silence));
         }
         let linger = self.linger.as_mut().expect("just made");
@@ -152,6 +172,7 @@ impl Linger {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_aborted(cx)?;
         let before = buf.filled().len();
         if self.sniffed.has_remaining() {
             let length = self.sniffed.len().min(buf.remaining());
@@ -169,8 +190,10 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_aborted(cx)?;
         self.connection.wire.writing();
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.or_stalled(cx, written)
     }
 
     fn poll_write_vectored(
@@ -178,8 +201,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.poll_aborted(cx)?;
         self.connection.wire.writing();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.or_stalled(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -187,17 +212,26 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        ready!(self.or_stalled(cx, flushed))?;
         // hyper flushes the socket only when its own buffer is empty, and tries to empty it in the turn that fills it.
         self.connection.wire.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_aborted(cx)?;
         if self.linger.is_none() {
             self.connection.wire.ends();
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let shut_down = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.or_stalled(cx, shut_down))?;
         }
         self.poll_linger(cx).map(Ok)
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        self.connection.socket_is_gone();
     }
 }

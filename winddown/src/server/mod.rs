@@ -1,6 +1,8 @@
 //! Servers: accept, serve, and end without a lost request.
 
 pub(crate) mod accept;
+pub(crate) mod address;
+pub(crate) mod close;
 pub(crate) mod connection;
 pub(crate) mod connections;
 mod h1;
@@ -10,6 +12,10 @@ mod handshake;
 mod io;
 pub(crate) mod listener;
 mod sniff;
+mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+pub(crate) mod transport;
 mod wire;
 
 use std::{
@@ -24,69 +30,11 @@ use tokio::time::Instant;
 
 use crate::{
     audit::{AuditLog, Event},
-    builder::BuildError,
     http::admission::Gate,
-    server::connections::Connections,
+    server::{connections::Connections, transport::Transport},
     tokens::Tokens,
     totals::{Closed, Totals},
 };
-
-const DEFAULT_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How connections are treated. The same for every server of a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transport {
-    /// Longest wait for handshakes that are under way when a listener closes; it is over as soon as none is.
-    /// Defaults to 1 s.
-    pub handshake_window: Duration,
-    /// Longest silence that an idle connection has while its server closes. A used one is closed after twice its round
-    /// trip (10 ms at least), one that never carried a request after all of this. Defaults to 500 ms.
-    pub idle_grace: Duration,
-    /// Whether an idle HTTP/1 connection is told 408 before it is closed, so that a request that crosses the close has
-    /// an answer. Defaults to true.
-    pub farewell: bool,
-    /// Longest time from the first byte of a request head to its last. Defaults to 5 s, or to half of the drain where
-    /// that is shorter: a slow head must not be what the drain's deadline cuts.
-    pub header_timeout: Option<Duration>,
-    /// Longest silence on a kept HTTP/1 connection in peace, noticed within twice that; on HTTP/2 the silence after which
-    /// the peer is sent a PING. Keep it above the balancer's own (60 s for ingress-nginx), or
-    /// the balancer meets closed connections. Defaults to 75 s.
-    pub keep_alive_timeout: Duration,
-    /// What `Retry-After` says on a 503, in whole seconds, at least 1. Defaults to 1 s.
-    pub retry_after: Duration,
-}
-
-impl Default for Transport {
-    fn default() -> Self {
-        Self {
-            handshake_window: Duration::from_secs(1),
-            idle_grace: Duration::from_millis(500),
-            farewell: true,
-            header_timeout: None,
-            keep_alive_timeout: Duration::from_secs(75),
-            retry_after: Duration::from_secs(1),
-        }
-    }
-}
-
-impl Transport {
-    /// Fits the caps into a drain of this length.
-    pub(crate) fn within(self, drain: Duration) -> Result<Self, BuildError> {
-        match self.header_timeout {
-            Some(header_timeout) if header_timeout > drain => Err(BuildError::HeaderTimeout { header_timeout, drain }),
-            set => Ok(Self {
-                header_timeout: set.or(Some(DEFAULT_HEADER_TIMEOUT.min(drain / 2))),
-                handshake_window: self.handshake_window.min(drain / 2),
-                idle_grace: self.idle_grace.min(drain / 2),
-                ..self
-            }),
-        }
-    }
-
-    pub(crate) fn header_timeout(&self) -> Duration {
-        self.header_timeout.unwrap_or(DEFAULT_HEADER_TIMEOUT)
-    }
-}
 
 /// How far the stop of one server has come; an atomic's worth of [`crate::Phase`], because requests ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) gate: Gate,
     pub(crate) connections: Connections,
     totals: Arc<Totals>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tls::Tls>,
     audit: Option<AuditLog>,
     stage: AtomicU8,
     stopping: OnceLock<Stopping>,
@@ -136,6 +86,8 @@ impl Server {
             gate: Gate::default(),
             connections: Connections::default(),
             totals,
+            #[cfg(feature = "tls")]
+            tls: None,
             audit: audit.filter(|_| !admin),
             stage: AtomicU8::new(Stage::Running as u8),
             stopping: OnceLock::new(),
@@ -180,11 +132,28 @@ impl Server {
         if length > 0.0 { (self.stopping_since().elapsed().as_secs_f64() / length).min(1.0) } else { 1.0 }
     }
 
+    /// When a client that must be told in person is told: a moment of its own, so that not all reconnect at once. In the
+    /// second half of the lame duck, when balancers have looked away; with a short one or none, over the jitter.
+    pub(crate) fn goodbye_at(&self) -> Instant {
+        let (lame_duck, jitter) = (self.lame_duck(), self.transport.close_jitter);
+        let from = lame_duck / 2;
+        self.stopping_since() + from + lame_duck.max(jitter).saturating_sub(from).mul_f64(fastrand::f64())
+    }
+
     /// Counts what is still there after the abort: sockets that an upgrade took away, handlers that block their worker.
     pub(crate) fn leave_behind(&self) {
         if !self.admin {
             (0..self.connections.len().max(1)).for_each(|_| self.totals.closed(Closed::Forced));
         }
+    }
+
+    /// For as long as it is polled.
+    async fn keep_certificate_fresh(&self) {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            tls.keep_fresh().await;
+        }
+        std::future::pending::<()>().await;
     }
 
     pub(crate) fn totals(&self) -> &Totals {

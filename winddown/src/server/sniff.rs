@@ -2,13 +2,16 @@
 //!
 //! hyper-util's own detection gives a connection up when it is asked to stop in the middle of it (hyper-util's
 //! `auto::Connection::graceful_shutdown`). Here the silent and the half-spoken have their bounds, in peace and while
-//! the server closes.
+//! the server closes. ALPN is an offer only: what a TLS client really speaks is looked at in the same way.
 
-use std::{io, sync::Arc};
+use bytes::BytesMut;
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 
-use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, sleep_until};
-
+#[cfg(feature = "tls")]
+use crate::server::stream::Stream;
 use crate::server::{connection::Connection, io::Io};
 
 /// RFC 9113 §3.4.
@@ -28,74 +31,102 @@ pub(super) enum Protocol {
     Gone,
 }
 
-/// Waits for the first bytes and looks at them.
-pub(super) async fn protocol(mut io: Io, connection: &Arc<Connection>) -> Protocol {
+/// Waits for the first bytes of a connection that is open `since` then, and looks at them.
+pub(super) async fn protocol(mut io: Io, connection: &Connection, since: Instant) -> Protocol {
     let mut bytes = BytesMut::new();
-    let mut first_byte = None;
+    let mut wait = Wait::new(connection, since);
     loop {
-        match wait(&io, connection, first_byte).await {
-            Waited::Readable => {}
-            Waited::TooLong if first_byte.is_none() && !io.has_bytes() => return Protocol::Silent(io),
-            Waited::TooLong if first_byte.is_none() => {
-                // The kernel has bytes that epoll has not told of yet: one more look, that does not ask it.
-            }
-            Waited::TooLong => return Protocol::TooSlow(io),
-            Waited::Gone => return Protocol::Gone,
-        }
         bytes.reserve(FIRST_READ);
-        match io.read_now(&mut bytes) {
-            Ok(0) => return Protocol::Gone,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(_) => return Protocol::Gone,
+        let read = tokio::select! {
+            biased;
+            read = io.sniff(&mut bytes) => read,
+            ended = wait.ends() => match ended {
+                Ended::Closing => {
+                    connection.close((wait.first_byte.is_some() || io.stream().has_bytes()).into());
+                    continue;
+                }
+                Ended::TooLong if wait.first_byte.is_some() => return Protocol::TooSlow(io),
+                // A part of a TLS record has as much time as a slow head.
+                Ended::TooLong if io.stream().has_part_of_a_record() => {
+                    wait.first_byte = Some(Instant::now());
+                    continue;
+                }
+                Ended::TooLong if io.stream().has_bytes() => {
+                    // epoll has not told of them yet, and will when a worker next asks it.
+                    yield_now().await;
+                    continue;
+                }
+                Ended::TooLong => return Protocol::Silent(io),
+            },
+        };
+        if !read.is_ok_and(|length| length > 0) {
+            return Protocol::Gone;
         }
-        first_byte.get_or_insert_with(Instant::now);
+        wait.first_byte.get_or_insert_with(Instant::now);
         let http2 = bytes.starts_with(PREFACE);
         if http2 || !PREFACE.starts_with(&bytes) {
-            io.unread(Bytes::from(std::mem::take(&mut bytes)));
+            io.unread(bytes.freeze());
             return if http2 { Protocol::Http2(io) } else { Protocol::Http1(io) };
         }
     }
 }
 
-enum Waited {
-    Readable,
-    TooLong,
-    Gone,
-}
-
-/// Waits until there is something to read, no longer than the stage of the server and of the peer's word allow.
-async fn wait(io: &Io, connection: &Arc<Connection>, first_byte: Option<Instant>) -> Waited {
-    let transport = &connection.server().transport;
-    let in_peace = match first_byte {
-        None => connection.accepted + transport.keep_alive_timeout,
-        Some(at) => at + transport.header_timeout(),
-    };
-    let readable = async {
-        match io.stream().readable().await {
-            Ok(()) => Waited::Readable,
-            Err(_) => Waited::Gone,
+/// Waits for the first byte of a TLS handshake; whether it came in time.
+#[cfg(feature = "tls")]
+pub(super) async fn first_byte(socket: &Stream, connection: &Connection) -> bool {
+    let mut wait = Wait::new(connection, connection.accepted);
+    loop {
+        tokio::select! {
+            biased;
+            readable = socket.readable() => return readable.is_ok(),
+            ended = wait.ends() => match ended {
+                Ended::Closing => {}
+                Ended::TooLong if socket.has_bytes() => yield_now().await,
+                Ended::TooLong => return false,
+            },
         }
-    };
-    tokio::select! {
-        biased;
-        waited = readable => waited,
-        () = sleep_until(in_peace) => Waited::TooLong,
-        () = closing(io, connection, first_byte) => Waited::TooLong,
     }
 }
 
-/// Ends when a server that closes has waited long enough.
-///
-/// A connection that has never carried a request gets no 408 (a browser would show it for its preconnect), so it gets
-/// time instead: the whole idle grace, since it was accepted or since the stop was asked for.
-async fn closing(io: &Io, connection: &Arc<Connection>, first_byte: Option<Instant>) {
-    let server = connection.server();
-    server.tokens.closing.cancelled().await;
-    connection.close((first_byte.is_some() || io.has_bytes()).into());
-    let until = match first_byte {
-        None => connection.accepted.max(server.stopping_since()) + server.transport.idle_grace,
-        Some(at) => at + server.transport.header_timeout(),
-    };
-    sleep_until(until).await;
+/// How long the next byte is waited for, in peace and while the server closes.
+struct Wait<'a> {
+    connection: &'a Connection,
+    since: Instant,
+    first_byte: Option<Instant>,
+    closes: bool,
+}
+
+enum Ended {
+    /// The server closes. Said once.
+    Closing,
+    TooLong,
+}
+
+impl<'a> Wait<'a> {
+    fn new(connection: &'a Connection, since: Instant) -> Self {
+        Self { connection, since, first_byte: None, closes: false }
+    }
+
+    /// Cancel safe.
+    async fn ends(&mut self) -> Ended {
+        tokio::select! {
+            biased;
+            () = self.connection.server().tokens.closing.cancelled(), if !self.closes => {
+                self.closes = true;
+                Ended::Closing
+            }
+            () = sleep_until(self.deadline()) => Ended::TooLong,
+        }
+    }
+
+    /// A connection that has never carried a request gets no 408 when the server closes (a browser would show it for its
+    /// preconnect), so it gets time instead: the whole idle grace, since it was open or since the stop was asked for.
+    fn deadline(&self) -> Instant {
+        let (server, transport) = (self.connection.server(), &self.connection.server().transport);
+        match self.first_byte {
+            Some(first_byte) => first_byte + transport.header_timeout(),
+            None if self.closes => self.since.max(server.stopping_since()) + transport.idle_grace,
+            None => self.since + transport.keep_alive_timeout,
+        }
+    }
 }

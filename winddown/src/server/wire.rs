@@ -33,6 +33,8 @@ pub(super) struct Wire {
     requests: AtomicU32,
     /// Bytes were read that belong to no parsed request.
     unclaimed: AtomicBool,
+    /// A TLS record has been begun and not ended.
+    within_record: AtomicBool,
     /// The last read ended with the end of a head.
     clean: AtomicBool,
     /// The last four bytes read.
@@ -50,9 +52,21 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    /// The peer has spoken.
+    fn heard(&self) {
+        self.reads.fetch_add(1, Relaxed);
+    }
+
+    /// The peer has spoken in TLS records, and is or is not within one.
+    #[cfg(feature = "tls")]
+    pub(super) fn heard_records(&self, within: bool) {
+        self.heard();
+        self.within_record.store(within, Relaxed);
+    }
+
     /// `bytes` are on their way to hyper.
     pub(super) fn read(&self, bytes: &[u8]) {
-        self.reads.fetch_add(1, Relaxed);
+        self.heard();
         if self.has_uploads() {
             return; // The request's own body.
         }
@@ -135,7 +149,7 @@ impl Wire {
 
     /// Whether there are bytes that no request has claimed: the beginning of a head, or a pipelined request.
     pub(super) fn has_unclaimed(&self) -> bool {
-        self.unclaimed.load(Relaxed)
+        self.unclaimed.load(Relaxed) || self.within_record.load(Relaxed)
     }
 
     /// hyper's own buffer was looked at: what it holds is read once more, and nothing else is unclaimed.

@@ -1,0 +1,114 @@
+//! Why the service does not start, said so that it can be put right.
+
+use std::{error::Error, fmt, process::ExitCode, time::Duration};
+
+use winddown::{BudgetError, BuildError, Part, Report, TlsError};
+
+/// Why the service does not start.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// `--help` and `--version` end here, too.
+    Arguments(clap::Error),
+    Settings(BuildError),
+    Tls(TlsError),
+    Machine(Box<dyn Error>),
+}
+
+impl Refusal {
+    /// Says it on standard error and picks the exit code.
+    pub(crate) fn tell(self) -> ExitCode {
+        match self {
+            Self::Arguments(error) if !error.use_stderr() => {
+                // Help and version; a closed pipe is no failure of ours.
+                let _ = error.print();
+                ExitCode::SUCCESS
+            }
+            Self::Machine(error) => {
+                eprintln!("error: {error}");
+                Report::FAILED.into()
+            }
+            refused => {
+                eprint!("{refused}");
+                Report::CONFIG_REFUSED.into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(error) => write!(f, "{error}"),
+            Self::Settings(BuildError::Budget(error)) => refuse_budget(f, error),
+            Self::Settings(error @ BuildError::HeaderTimeout { .. }) => writeln!(f, "error: HEADER_TIMEOUT: {error}"),
+            Self::Settings(BuildError::Zero { setting }) => {
+                let setting = setting.to_uppercase();
+                writeln!(f, "error: {setting}=0s: every connection would end at once; give it a time")
+            }
+            Self::Settings(BuildError::ReportFile { path, source }) => refuse_path(f, "SHUTDOWN_REPORT", path, source),
+            Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
+            Self::Tls(error) => refuse_tls(f, error),
+            Self::Machine(error) => writeln!(f, "error: {error}"),
+        }
+    }
+}
+
+fn refuse_budget(f: &mut fmt::Formatter<'_>, error: &BudgetError) -> fmt::Result {
+    let BudgetError { grace_period, parts } = error;
+    let sum: Duration = parts.iter().map(|(_, length, _)| length).sum();
+    writeln!(f, "error: GRACE_PERIOD={grace_period:?} is too short for its parts, {sum:?} in all:")?;
+    for (part, length, set) in parts {
+        let origin = if *set { "set" } else { "its share" };
+        writeln!(f, "  {:<19}{:>10}  ({origin})", setting(*part), format!("{length:?}"))?;
+    }
+    let short: Vec<_> = parts.iter().filter(|(_, length, set)| *set && !length.is_zero()).collect();
+    let shorten = short.iter().map(|(part, ..)| setting(*part)).collect::<Vec<_>>().join(" or ");
+    match shorten.as_str() {
+        "" => writeln!(f, "raise GRACE_PERIOD: the drain needs a part of it"),
+        shorten => writeln!(f, "raise GRACE_PERIOD, or shorten {shorten}"),
+    }
+}
+
+fn refuse_path(
+    f: &mut fmt::Formatter<'_>,
+    setting: &str,
+    path: &std::path::Path,
+    error: &std::io::Error,
+) -> fmt::Result {
+    let path = path.display();
+    writeln!(f, "error: {setting}={path} cannot be written: {error}; choose a file in a folder that is writable")
+}
+
+fn refuse_tls(f: &mut fmt::Formatter<'_>, error: &TlsError) -> fmt::Result {
+    let settings = match error {
+        TlsError::Certificate { .. } => "TLS_CERT",
+        TlsError::Key { .. } => "TLS_KEY",
+        TlsError::Pair { .. } => "TLS_CERT, TLS_KEY",
+    };
+    let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    writeln!(f, "error: {settings}: {error}{cause}")
+}
+
+const fn setting(part: Part) -> &'static str {
+    match part {
+        Part::LameDuck => "LAME_DUCK",
+        Part::Drain => "DRAIN_TIMEOUT",
+        Part::CancelGrace => "CANCEL_GRACE",
+        Part::Background => "BACKGROUND_TIMEOUT",
+        Part::Release => "RELEASE_TIMEOUT",
+        Part::Flush => "FLUSH_TIMEOUT",
+        Part::ExitMargin => "EXIT_MARGIN",
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Self::Machine(error.into())
+    }
+}
+
+impl From<metrics_exporter_prometheus::BuildError> for Refusal {
+    fn from(error: metrics_exporter_prometheus::BuildError) -> Self {
+        Self::Machine(error.into())
+    }
+}

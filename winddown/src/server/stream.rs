@@ -1,0 +1,148 @@
+//! One accepted socket, plain or with TLS on it: read, written, and asked what no stream of a library tells.
+
+use std::{
+    fmt, io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream, unix},
+};
+
+use crate::sys;
+
+/// What bytes are read from and written to.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(super::tls::Session),
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remote {
+    Tcp(SocketAddr),
+    /// A process of this machine, by its id where the kernel tells it.
+    Unix(Option<unix::pid_t>),
+}
+
+impl Remote {
+    pub(super) fn of_unix(stream: &UnixStream) -> Self {
+        Self::Unix(stream.peer_cred().ok().and_then(|peer| peer.pid()))
+    }
+}
+
+impl Stream {
+    pub(super) fn from_tcp(stream: TcpStream) -> Self {
+        // Small answers must not wait for the peer's acknowledgement of the previous one.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY is not to be had");
+        }
+        Self::Tcp(stream)
+    }
+
+    /// Whether bytes from the peer are under way between the kernel and whoever reads. A raw look: tokio's own reads know
+    /// only what epoll has told.
+    pub(super) fn has_bytes(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let in_the_kernel = matches!(socket2::SockRef::from(self).peek(&mut byte), Ok(1..));
+        in_the_kernel || self.has_part_of_a_record()
+    }
+
+    /// Whether a TLS record has been begun and not ended. The rest is on the wire.
+    pub(super) fn has_part_of_a_record(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(session) = self {
+            return session.get_ref().0.has_part_of_a_record();
+        }
+        false
+    }
+
+    /// The shortest round trip that the kernel has seen; `None` where there is none, on a Unix socket.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        sys::round_trip(self.as_fd())
+    }
+
+    /// Resolves when there is something to read, before TLS. Cancel safe.
+    #[cfg(feature = "tls")]
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+            Self::Tls(session) => Box::pin(session.get_ref().0.socket().readable()).await,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.get_ref().0.socket().as_fd(),
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(Some(pid)) => write!(f, "unix:pid={pid}"),
+            Self::Unix(None) => f.write_str("unix"),
+        }
+    }
+}
+
+/// Hands a call on to whichever stream there is.
+macro_rules! delegate {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self {
+            Stream::Tcp($stream) => $call,
+            Stream::Unix($stream) => $call,
+            #[cfg(feature = "tls")]
+            Stream::Tls($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        delegate!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

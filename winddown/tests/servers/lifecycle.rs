@@ -1,0 +1,164 @@
+//! Start-up, several servers, and the order of an end.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, extract::State, routing::get};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use winddown::{Cause, Draining, HookOutcome, Phase, Shutdown, Signal, Signals, Split};
+
+use crate::process::{Held, PATIENCE, Process, ask, is_alive, no_lame_duck, rest, serve};
+
+#[tokio::test]
+async fn c38_server_that_a_start_up_step_opens_too_late_is_closed_with_the_others() {
+    let stop = no_lame_duck();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    let address = listener.local_addr().expect("it is bound");
+    let report = stop.clone().run_until(Signals::from_stream(tokio_stream::iter([Signal::Term]))).await;
+    stop.serve("too late", listener, Router::new());
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(report.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_alone_disturbs_no_other() {
+    let (stop, at_one, at_two) = (no_lame_duck(), Held::default(), Held::default());
+    let (one, address_of_one) = serve(&stop, "one", at_one.router()).await;
+    let (_, address_of_two) = serve(&stop, "two", at_two.router()).await;
+    let process = Process::run(stop).await;
+    let from_one = ask(address_of_one, "/held").await.expect("the server listens");
+    let from_two = ask(address_of_two, "/held").await.expect("the server listens");
+    at_one.entered.notified().await;
+    at_two.entered.notified().await;
+
+    let stopping = tokio::spawn(async move { one.stop(PATIENCE).await });
+    while TcpStream::connect(address_of_one).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    drop(TcpStream::connect(address_of_two).await.expect("the other still listens"));
+    at_one.release.notify_one();
+    assert!(rest(from_one).await.ends_with("held"));
+    assert!(stopping.await.expect("no panic"), "nothing was cut");
+    assert_eq!(process.stop.status().phase, Phase::Running);
+
+    process.signal();
+    process.until(Phase::Drain).await;
+    at_two.release.notify_one();
+    assert!(rest(from_two).await.ends_with("held"));
+    assert_eq!(process.report().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn c13_handler_that_lives_long_learns_of_the_stop() {
+    let stop = no_lame_duck();
+    let entered = Arc::new(Notify::new());
+    let poll = |State(entered): State<Arc<Notify>>, draining: Draining| async move {
+        assert!(!draining.is_draining());
+        entered.notify_one();
+        draining.draining().await;
+        "ask elsewhere"
+    };
+    let router = Router::new().route("/poll", get(poll)).with_state(entered.clone());
+    let (_, address) = serve(&stop, "public", router).await;
+    let process = Process::run(stop).await;
+    let stream = ask(address, "/poll").await.expect("the server listens");
+    entered.notified().await;
+    process.signal();
+    assert!(rest(stream).await.ends_with("ask elsewhere"));
+    assert_eq!(process.report().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn c26_handler_that_answers_when_it_is_cancelled_is_not_cut() {
+    let split = Split {
+        lame_duck: Some(Duration::ZERO),
+        drain: Some(Duration::from_millis(50)),
+        cancel_grace: Some(Duration::from_secs(10)),
+        ..Split::default()
+    };
+    let stop = Shutdown::builder().grace_period(Duration::from_mins(1)).split(split).build().expect("it fits");
+    let entered = Arc::new(Notify::new());
+    let patient = |State(entered): State<Arc<Notify>>, draining: Draining| async move {
+        entered.notify_one();
+        draining.cancelled().await;
+        "half of it"
+    };
+    let router = Router::new().route("/patient", get(patient)).with_state(entered.clone());
+    let (_, address) = serve(&stop, "public", router).await;
+    let process = Process::run(stop).await;
+    let stream = ask(address, "/patient").await.expect("the server listens");
+    entered.notified().await;
+    process.signal();
+    assert!(rest(stream).await.ends_with("half of it"));
+    let report = process.report().await;
+    assert_eq!((report.exit_code(), report.requests.cut), (0, 0));
+    assert!(report.phases.iter().any(|phase| phase.phase == Phase::Drain && phase.overran), "and it is said");
+}
+
+#[tokio::test]
+async fn c34_resources_are_released_after_the_last_request_and_the_admin_server_closes_last() {
+    let (stop, held, order) = (no_lame_duck(), Held::default(), Arc::new(Mutex::new(Vec::new())));
+    let (_, address) = serve(&stop, "public", held.router()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    let admin = stop.serve_admin("admin", listener, Router::new().route("/livez", get(|| async { "alive" })));
+    let admin = admin.local_addr().expect("it is bound");
+    for name in ["pool", "cache"] {
+        let order = order.clone();
+        stop.hook(Phase::Release, name, move |_| async move {
+            let alive = is_alive(admin).await?;
+            order.lock().expect("no test panics here").push((name, alive));
+            Ok(())
+        });
+    }
+    let process = Process::run(stop).await;
+    let stream = ask(address, "/held").await.expect("the server listens");
+    held.entered.notified().await;
+    process.signal();
+    process.until(Phase::Drain).await;
+    assert!(order.lock().expect("no test panics here").is_empty(), "a request may still need the pool");
+    held.release.notify_one();
+    rest(stream).await;
+    assert_eq!(process.report().await.exit_code(), 0);
+    assert_eq!(*order.lock().expect("no test panics here"), [("cache", true), ("pool", true)]);
+    assert!(TcpStream::connect(admin).await.is_err(), "closed, in the end");
+}
+
+#[tokio::test]
+async fn c39_start_up_that_fails_unwinds_what_was_started_and_is_reported() {
+    let stop = no_lame_duck();
+    let (_, address) = serve(&stop, "public", Router::new()).await;
+    stop.hook(Phase::Release, "lock file", |_| async { Ok(()) });
+    stop.start(async { Err("no database".into()) });
+    stop.start(async { unreachable!("a step after one that failed") });
+    let report = stop.run_until(Signals::from_stream(tokio_stream::pending())).await;
+    assert_eq!(report.exit_code(), 1);
+    assert_eq!(report.cause, Cause::StartFailed { error: "no database".into() });
+    assert_eq!(report.hooks.iter().map(|hook| &hook.outcome).collect::<Vec<_>>(), [&HookOutcome::Ok]);
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn c38_signal_during_start_up_drops_the_step_and_unwinds() {
+    let stop = no_lame_duck();
+    stop.start(std::future::pending());
+    let signals = Signals::from_stream(tokio_stream::iter([Signal::Int]));
+    let report = tokio::time::timeout(PATIENCE, stop.run_until(signals)).await.expect("in time");
+    assert_eq!((report.exit_code(), report.cause), (0, Cause::Signal { signal: Signal::Int }));
+}
+
+#[tokio::test]
+async fn the_program_itself_can_ask_for_the_stop_even_before_it_runs() {
+    let stop = no_lame_duck();
+    let cause = Cause::Requested { reason: "upgrade".into() };
+    stop.handle().request(cause.clone());
+    let running = stop.run_until(Signals::from_stream(tokio_stream::pending()));
+    let report = tokio::time::timeout(PATIENCE, running).await.expect("in time");
+    assert_eq!((report.exit_code(), report.cause), (0, cause));
+}

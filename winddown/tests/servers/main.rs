@@ -1,0 +1,11 @@
+//! Whole servers in one process, over real sockets: what a library user sees.
+
+mod events;
+mod http1;
+mod lifecycle;
+mod limits;
+mod process;
+mod unix;
+mod upgrades;
+#[cfg(feature = "ws")]
+mod websockets;
