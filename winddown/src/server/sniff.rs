@@ -78,7 +78,7 @@ pub(super) async fn first_byte(socket: &Stream, connection: &Connection) -> bool
     loop {
         tokio::select! {
             biased;
-            readable = socket.readable() => return readable.is_ok(),
+            heard = socket.first_byte() => return heard.is_ok(),
             ended = wait.ends() => match ended {
                 Ended::Closing => {}
                 Ended::TooLong if socket.has_bytes() => yield_now().await,

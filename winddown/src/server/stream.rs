@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "tls")]
+use tokio::io::Interest;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream, unix},
@@ -52,9 +54,12 @@ impl Stream {
     /// Whether bytes from the peer are under way between the kernel and whoever reads. A raw look: tokio's own reads know
     /// only what epoll has told.
     pub(super) fn has_bytes(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        let in_the_kernel = matches!(socket2::SockRef::from(self).peek(&mut byte), Ok(1..));
-        in_the_kernel || self.has_part_of_a_record()
+        matches!(self.peek(), Ok(1..)) || self.has_part_of_a_record()
+    }
+
+    /// How many bytes the kernel holds, up to one; none is the end of what the peer says.
+    fn peek(&self) -> io::Result<usize> {
+        socket2::SockRef::from(self).peek(&mut [MaybeUninit::uninit()])
     }
 
     /// Whether a TLS record has been begun and not ended. The rest is on the wire.
@@ -71,13 +76,26 @@ impl Stream {
         sys::round_trip(self.as_fd())
     }
 
-    /// Resolves when there is something to read, before TLS. Cancel safe.
+    /// Resolves when the peer has said something, or its end; a TLS session has always heard something. Cancel safe.
     #[cfg(feature = "tls")]
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-            Self::Tls(session) => Box::pin(session.get_ref().0.socket().readable()).await,
+    pub(super) async fn first_byte(&self) -> io::Result<()> {
+        loop {
+            // Readiness may be a false alarm; asking the kernel behind its back would leave it standing.
+            let peeked = match self {
+                Self::Tcp(stream) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || self.peek())
+                }
+                Self::Unix(stream) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || self.peek())
+                }
+                Self::Tls(_) => Ok(1),
+            };
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return peeked.map(|_| ()),
+            }
         }
     }
 }

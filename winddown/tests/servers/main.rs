@@ -5,6 +5,8 @@ mod http1;
 mod lifecycle;
 mod limits;
 mod process;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
 mod upgrades;
 #[cfg(feature = "ws")]
