@@ -179,6 +179,8 @@ impl<'a> Rest<'a> {
     fn poll_closing(&mut self, cx: &mut Context<'_>) {
         if self.closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
             self.closing = None;
+            // An earlier silence does not count: what the peer wrote before this moment has yet to arrive.
+            self.silent_since = Instant::now();
             if self.connection.is_busy() {
                 // Nothing to look at: the next request comes too late, unless it is pipelined already.
                 self.connection.close(self.connection.wire.waiting());
