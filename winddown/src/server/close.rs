@@ -41,7 +41,7 @@ const NO_INTERFACE: NonZeroU32 = NonZeroU32::new(0x7fff_fff0).expect("not zero")
 /// How long accepting rests when the process is out of descriptors or memory; the queue holds newcomers meanwhile.
 pub(super) const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
-/// How long to wait before looking again.
+/// Shortest wait before looking again.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// The shortest window: time for a handshake packet that the kernel is working on at this moment.
@@ -104,11 +104,15 @@ pub(super) async fn close(
     let mut handshakes_seen = closed != ListenerClose::AcceptedUntilEmpty;
     loop {
         // Asked first: a handshake that ends between the question and the accepts is accepted.
+        let asked = Instant::now();
         let under_way = match (&address, closed) {
             (Address::Tcp(address), ListenerClose::BoundToNoInterface) => handshake_under_way(*address),
             _ => Some(false),
         };
         handshakes_seen &= under_way.is_some();
+        // The kernel walks through every connection of the host for the answer: with a hundred thousand of them for as long
+        // as ten milliseconds, and this worker with it.
+        let pause = PAUSE.max(asked.elapsed());
         let emptied = loop {
             if closed == ListenerClose::AcceptedUntilEmpty && began.elapsed() > cap {
                 break true; // Nobody holds newcomers off, and they need not ever stop.
@@ -137,7 +141,7 @@ pub(super) async fn close(
         if began.elapsed() >= cap || (under_way == Some(false) && began.elapsed() >= shortest) {
             break;
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
     drop(queue);
     Ok(ListenerReport { server, address, closed, handshakes_seen, window: began.elapsed(), saved })

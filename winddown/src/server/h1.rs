@@ -42,9 +42,8 @@ type Http1 = UpgradeableConnection<TokioIo<Io>, RequestService>;
 
 /// Serves requests until the peer leaves, an answer says `close`, or the connection has been idle for too long.
 pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
-    let round_trip = io.stream().round_trip();
+    let mut rest = Rest::new(connection, connection.idle_grace(io.stream().round_trip()));
     let mut conn = http1(io, service);
-    let mut rest = Rest::new(connection, connection.idle_grace(round_trip));
     loop {
         let turn = poll_fn(|cx| rest.poll(cx, &mut conn)).await;
         let Turn::AtRest(why) = turn else {
@@ -57,6 +56,8 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
         // Empty lines before a request are no request (RFC 9112 §2.2).
         let blank = read_buf.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         read_buf.advance(blank);
+        // The first one, at the start, may have been a slow one.
+        rest.idle_grace = connection.idle_grace(io.inner().stream().round_trip());
         let heard = !read_buf.is_empty() || io.inner().stream().has_bytes();
         let begun = !read_buf.is_empty() || io.inner().stream().has_part_of_a_record();
         let waiting = connection.wire.waiting();

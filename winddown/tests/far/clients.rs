@@ -34,6 +34,12 @@ impl Load {
     pub(crate) const BUSY: Self = Self { clients: 64, think: Some(20..=20) };
     /// A drain meets most of these connections idle, and many think for longer than an idle one has.
     pub(crate) const THINKING: Self = Self { clients: 256, think: Some(100..=300) };
+
+    /// The longest time from a client's connect to its next one or to its next request.
+    fn cycle(&self) -> Duration {
+        let think = self.think.as_ref().map_or(0, |think| *think.end());
+        ROUND_TRIP * 2 + Duration::from_millis(think)
+    }
 }
 
 /// What became of the requests.
@@ -113,9 +119,8 @@ struct Client<'a> {
 
 impl Client<'_> {
     fn run(mut self) -> Tally {
-        // Spread over two round trips, which is what a new connection and its request take: in step, all would connect
-        // in one moment and none in another.
-        thread::sleep(ROUND_TRIP * 2 * self.name as u32 / self.load.clients as u32);
+        // In step, all would connect in one moment and none in another.
+        thread::sleep(self.load.cycle() * self.name as u32 / self.load.clients as u32);
         let deadline = Instant::now() + PATIENCE;
         while let Some(mut connection) = self.connect() {
             while self.request(&mut connection) && self.thinks(&mut connection) {}

@@ -37,9 +37,9 @@ pub(crate) struct Server<T> {
 type Entered = Arc<Mutex<Vec<String>>>;
 
 /// Ours, and the handle that tells how far its stop has come.
-pub(crate) fn start(namespace: &Namespace, lame_duck: Duration, transport: Transport) -> (Server<Report>, Shutdown) {
+pub(crate) fn start(namespace: &Namespace, lame_duck: Duration) -> (Server<Report>, Shutdown) {
     let split = Split { lame_duck: Some(lame_duck), ..Split::default() };
-    let stop = Shutdown::builder().grace_period(Duration::from_secs(30)).split(split).transport(transport);
+    let stop = Shutdown::builder().grace_period(Duration::from_secs(30)).split(split).transport(transport());
     let stop = stop.build().expect("it fits");
     let running = stop.clone();
     let server = Server::start(namespace, |listener, router, signals| async move {
@@ -47,6 +47,13 @@ pub(crate) fn start(namespace: &Namespace, lame_duck: Duration, transport: Trans
         running.run_until(Signals::from_stream(UnboundedReceiverStream::new(signals))).await
     });
     (server, stop)
+}
+
+/// Longer limits than the defaults, because on a loaded machine the line itself is slow, and beyond the limits nothing is
+/// promised. The tests see that the waits end long before.
+pub(crate) fn transport() -> Transport {
+    let longest = Duration::from_secs(5);
+    Transport { handshake_window: longest, idle_grace: longest, ..Transport::default() }
 }
 
 /// The control: what axum offers itself.
