@@ -33,6 +33,23 @@
 //! # }
 //! ```
 //!
+//! # What ends how
+//!
+//! - Long polls, streams and loops in a handler: the extractor [`Draining`] tells them.
+//! - Server-sent events: [`Draining::events`] ends them at T0, and spreads the return of their clients.
+//! - WebSockets (feature `ws`): `WebSocketUpgrade` in place of axum's sends 1001 and waits for the peer's close.
+//! - Anything else that goes on behind an answer: [`Draining::hold`] keeps it in flight.
+//! - TLS (feature `tls`): `bind(..)?.with_tls(Tls::from_files(..)?)`, with HTTP/2 by ALPN, reloaded certificates, close_notify.
+//! - Unix sockets: `bind("unix:/run/service.sock".parse()?)`.
+//! - Background jobs: [`Shutdown::spawn`]; pools, files and locks: [`Shutdown::hook`].
+//!
+//! # Features
+//!
+//! Neither is on by default.
+//!
+//! - `tls`: servers behind TLS, by rustls with ring.
+//! - `ws`: WebSockets that say goodbye, over HTTP/1.1 and HTTP/2.
+//!
 //! # Limits of the guarantee
 //!
 //! - A handshake whose last packet takes longer than [`Transport::handshake_window`], or that was answered with a SYN
@@ -42,6 +59,7 @@
 //! - A client that ends its own half of the connection before it has its answer is taken for gone, as hyper does.
 //! - A request that is pipelined behind one with a body, or sent after an answer that said `Connection: close`.
 //! - A client that takes the 408 of RFC 9110 §15.5.9 for an answer about its request.
+//! - An HTTP/2 client that answers the PING and then takes nothing of its answers holds the drain until the deadline.
 //! - SIGKILL, and systems other than Linux: their listeners are emptied and closed, and the report says so.
 
 #![warn(missing_docs)]

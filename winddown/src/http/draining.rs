@@ -52,7 +52,7 @@ impl Draining {
 
     /// Whether the stop was asked for.
     pub fn is_draining(&self) -> bool {
-        self.token(|tokens| &tokens.draining).is_cancelled()
+        self.has(|tokens| &tokens.draining)
     }
 
     /// Resolves at the drain's deadline: answer now, for after the cancel grace the request is cut. Cancel safe.
@@ -67,7 +67,7 @@ impl Draining {
 
     /// Whether the deadline has passed.
     pub fn is_cancelled(&self) -> bool {
-        self.token(|tokens| &tokens.cancelled).is_cancelled()
+        self.has(|tokens| &tokens.cancelled)
     }
 
     /// `events` until T0, and then a last one that sends the client elsewhere at a moment of its own.
@@ -79,6 +79,10 @@ impl Draining {
     /// before you answer.
     pub fn hold(&self) -> Hold {
         Hold::new(self.context.as_ref().map(InFlight::behind))
+    }
+
+    fn has(&self, which: impl FnOnce(&Tokens) -> &CancellationToken) -> bool {
+        self.context.as_ref().is_some_and(|context| which(context.tokens()).is_cancelled())
     }
 
     fn token(&self, which: impl FnOnce(&Tokens) -> &CancellationToken) -> CancellationToken {
