@@ -43,6 +43,8 @@
 //! - Unix sockets: `bind("unix:/run/service.sock".parse()?)`.
 //! - Background jobs: [`Shutdown::spawn`]; pools, files and locks: [`Shutdown::hook`].
 //!
+//! Handlers learn the client's address by the extractor [`Peer`], in place of axum's `ConnectInfo`.
+//!
 //! # Features
 //!
 //! Neither is on by default.
@@ -91,7 +93,7 @@ pub use crate::{
     budget::{Budget, BudgetError, Part, Split},
     builder::{BuildError, Builder},
     hook::{BoxError, Hook, HookContext, HookOutcome, HookReport, Step},
-    http::{draining::Draining, events::Events, hold::Hold, in_flight::RequestStatus},
+    http::{draining::Draining, events::Events, hold::Hold, in_flight::RequestStatus, peer::Peer},
     lifecycle::{Cause, Phase, Status as LifecycleStatus, Stop},
     orders::{DEBOUNCE, SecondSignal},
     readiness::Readiness,

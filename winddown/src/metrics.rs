@@ -54,7 +54,10 @@ pub(crate) fn register() {
     describe_gauge!(name::HOOK_DURATION, "seconds that a hook took");
     describe_counter!(name::HOOK_FAILURES, "hooks that failed, panicked or timed out");
     describe_counter!(name::HTTP_REQUESTS_REJECTED, "requests answered 503 by admission");
-    describe_gauge!(name::HTTP_ACTIVE_REQUESTS, "requests in flight, to the end of the response body");
+    describe_gauge!(
+        name::HTTP_ACTIVE_REQUESTS,
+        "requests in flight, to the end of the response body or of the WebSocket"
+    );
     describe_gauge!(name::HTTP_ACTIVE_CONNECTIONS, "open connections, admin excluded");
     describe_histogram!(name::HTTP_REQUEST_DURATION, "seconds from the request head to the end of the response body");
     describe_gauge!(name::BACKGROUND_TASKS, "background tasks that run");

@@ -8,17 +8,20 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::server::{
-    Server,
-    close::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
-    connection,
-    listener::{Listener, Listening},
-    stream::{Remote, Stream},
+use crate::{
+    http::peer::Peer,
+    server::{
+        Server,
+        close::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
+        connection,
+        listener::{Listener, Listening},
+        stream::Stream,
+    },
 };
 
 /// Accepts until the server closes, closes the listener, and waits for the last connection.
 pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Router) -> io::Result<ListenerReport> {
-    let spawn = |stream: Stream, peer: Remote, slot: Option<OwnedSemaphorePermit>| {
+    let spawn = |stream: Stream, peer: Peer, slot: Option<OwnedSemaphorePermit>| {
         let serve = connection::run(stream, peer, server.clone(), router.clone(), slot);
         server.connections.tracker().spawn(serve);
     };
@@ -44,11 +47,7 @@ pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Route
 }
 
 /// Accepts for as long as it is polled. An error of one connection is not the server's. Cancel safe.
-async fn accept_all(
-    server: &Server,
-    listener: &Listening,
-    spawn: impl Fn(Stream, Remote, Option<OwnedSemaphorePermit>),
-) {
+async fn accept_all(server: &Server, listener: &Listening, spawn: impl Fn(Stream, Peer, Option<OwnedSemaphorePermit>)) {
     let (name, mut full, mut out_of_resources) = (&server.name, Complaint::default(), Complaint::default());
     let limit = server.transport.max_connections.filter(|_| !server.admin);
     let slots = limit.map(|limit| Arc::new(Semaphore::new(limit.get())));

@@ -28,11 +28,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{
-    accept::Complaint,
-    address::Address,
-    listener::{Listener, Listening},
-    stream::{Remote, Stream},
+use crate::{
+    http::peer::Peer,
+    server::{
+        accept::Complaint,
+        address::Address,
+        listener::{Listener, Listening},
+        stream::Stream,
+    },
 };
 
 /// An index that no interface has: they count up from 1.
@@ -87,7 +90,7 @@ pub(super) async fn close(
     listener: Listener,
     cap: Duration,
     given_up: &CancellationToken,
-    mut accepted: impl FnMut(Stream, Remote),
+    mut accepted: impl FnMut(Stream, Peer),
 ) -> io::Result<ListenerReport> {
     let address = listener.address()?;
     let began = Instant::now();
@@ -193,18 +196,18 @@ impl Queue {
         }
     }
 
-    fn accept(&self) -> io::Result<(Stream, Remote)> {
+    fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((Stream::from_tcp(TcpStream::from_std(stream)?), Remote::Tcp(peer)))
+                Ok((Stream::from_tcp(TcpStream::from_std(stream)?), Peer::Tcp(peer)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
                 stream.set_nonblocking(true)?;
                 let stream = UnixStream::from_std(stream)?;
-                let peer = Remote::of_unix(&stream);
+                let peer = Peer::of_unix(&stream);
                 Ok((Stream::Unix(stream), peer))
             }
         }

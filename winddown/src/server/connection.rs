@@ -17,13 +17,14 @@ use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use crate::{
     http::{
         in_flight::{RequestInfo, RequestStatus},
+        peer::Peer,
         service::{RequestService, connection_close},
     },
     server::{
         Server, Stage,
         io::{Close, Io},
         sniff::{self, Protocol},
-        stream::{Remote, Stream},
+        stream::Stream,
         wire::Wire,
     },
     totals::{Closed, Totals},
@@ -33,7 +34,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Connection {
     id: u64,
-    peer: Remote,
+    peer: Peer,
     pub(super) accepted: Instant,
     server: Arc<Server>,
     /// A child of the server's token, made when a handler first asks; see the invariant in [`crate::tokens`].
@@ -52,7 +53,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(peer: Remote, server: Arc<Server>) -> Self {
+    fn new(peer: Peer, server: Arc<Server>) -> Self {
         // One count for the whole process, so that an audit log of several servers stays unambiguous.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // Nobody told the client of a connection that still waited in the accept queue.
@@ -77,7 +78,7 @@ impl Connection {
         self.id
     }
 
-    pub(crate) fn peer(&self) -> Remote {
+    pub(crate) fn peer(&self) -> Peer {
         self.peer
     }
 
@@ -230,7 +231,7 @@ impl Connection {
 /// Drives one accepted connection to its end, and that of whatever protocol it was upgraded to.
 pub(super) async fn run(
     stream: Stream,
-    peer: Remote,
+    peer: Peer,
     server: Arc<Server>,
     router: Router,
     _slot: Option<OwnedSemaphorePermit>,

@@ -15,9 +15,9 @@ use std::{
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use crate::server::{
-    address::Address,
-    stream::{Remote, Stream},
+use crate::{
+    http::peer::Peer,
+    server::{address::Address, stream::Stream},
 };
 
 /// Connections that may wait to be accepted. The kernel's default limit (`net.core.somaxconn`) since Linux 5.4; the
@@ -97,6 +97,14 @@ impl Listener {
         Self { tls: tls.into(), ..self }
     }
 
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self))]
+    pub(crate) fn has_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// Where it listens.
     pub fn address(&self) -> io::Result<Address> {
         match &self.socket {
@@ -133,15 +141,15 @@ impl From<UnixListener> for Listener {
 
 impl Listening {
     /// The next connection. Cancel safe.
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Remote)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((Stream::from_tcp(stream), Remote::Tcp(peer)))
+                Ok((Stream::from_tcp(stream), Peer::Tcp(peer)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let peer = Remote::of_unix(&stream);
+                let peer = Peer::of_unix(&stream);
                 Ok((Stream::Unix(stream), peer))
             }
         }

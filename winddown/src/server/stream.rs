@@ -1,9 +1,8 @@
 //! One accepted socket, plain or with TLS on it: read, written, and asked what no stream of a library tells.
 
 use std::{
-    fmt, io,
+    io,
     mem::MaybeUninit,
-    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
@@ -14,7 +13,7 @@ use std::{
 use tokio::io::Interest;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream, unix},
+    net::{TcpStream, UnixStream},
 };
 
 use crate::sys;
@@ -26,20 +25,6 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     #[cfg(feature = "tls")]
     Tls(super::tls::Session),
-}
-
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remote {
-    Tcp(SocketAddr),
-    /// A process of this machine, by its id where the kernel tells it.
-    Unix(Option<unix::pid_t>),
-}
-
-impl Remote {
-    pub(super) fn of_unix(stream: &UnixStream) -> Self {
-        Self::Unix(stream.peer_cred().ok().and_then(|peer| peer.pid()))
-    }
 }
 
 impl Stream {
@@ -63,6 +48,7 @@ impl Stream {
     }
 
     /// Whether a TLS record has been begun and not ended. The rest is on the wire.
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self))]
     pub(super) fn has_part_of_a_record(&self) -> bool {
         #[cfg(feature = "tls")]
         if let Self::Tls(session) = self {
@@ -107,16 +93,6 @@ impl AsFd for Stream {
             Self::Unix(stream) => stream.as_fd(),
             #[cfg(feature = "tls")]
             Self::Tls(session) => session.get_ref().0.socket().as_fd(),
-        }
-    }
-}
-
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(Some(pid)) => write!(f, "unix:pid={pid}"),
-            Self::Unix(None) => f.write_str("unix"),
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
-use winddown::{Cause, Draining, HookOutcome, Phase, Shutdown, Signal, Signals, Split};
+use winddown::{Cause, Draining, HookOutcome, Peer, Phase, Shutdown, Signal, Signals, Split};
 
 use crate::process::{Held, PATIENCE, Process, ask, is_alive, no_lame_duck, rest, serve};
 
@@ -161,4 +161,17 @@ async fn the_program_itself_can_ask_for_the_stop_even_before_it_runs() {
     let running = stop.run_until(Signals::from_stream(tokio_stream::pending()));
     let report = tokio::time::timeout(PATIENCE, running).await.expect("in time");
     assert_eq!((report.exit_code(), report.cause), (0, cause));
+}
+
+#[tokio::test]
+async fn a_handler_knows_its_peer() {
+    let stop = no_lame_duck();
+    let router = Router::new().route("/who", get(async |peer: Peer| peer.to_string()));
+    let (_, address) = serve(&stop, "public", router).await;
+    let process = Process::run(stop).await;
+    let stream = ask(address, "/who").await.expect("the server listens");
+    let client = stream.local_addr().expect("it is connected").to_string();
+    process.signal();
+    let answer = rest(stream).await;
+    assert!(answer.contains(&client), "{client} is not in {answer}");
 }
