@@ -59,7 +59,7 @@
 //! - A connection that was opened and then silent for longer than [`Transport::idle_grace`] when the server closes: a
 //!   408 would be shown by browsers for their preconnects, so it is closed without a word.
 //! - A client that ends its own half of the connection before it has its answer is taken for gone, as hyper does.
-//! - A request that is pipelined behind one with a body, or sent after an answer that said `Connection: close`.
+//! - A pipelined request that is still in the kernel when the answer before it says `Connection: close`, or is sent after that.
 //! - A client that takes the 408 of RFC 9110 §15.5.9 for an answer about its request.
 //! - An HTTP/2 client that answers the PING and then takes nothing of its answers holds the drain until the deadline.
 //! - SIGKILL, and systems other than Linux: their listeners are emptied and closed, and the report says so.

@@ -202,7 +202,7 @@ impl Connection {
             Stage::LameDuck => self.server.lame_duck_elapsed() * 2.0,
             Stage::Drain => 1.0,
         };
-        if fastrand::f64() < share && !self.wire.has_unclaimed() {
+        if fastrand::f64() < share && !self.wire.may_have_more() {
             connection_close(version, response);
         }
     }

@@ -192,7 +192,7 @@ impl<'a> Rest<'a> {
 
     /// Why a connection at rest should be taken back now, if it should.
     fn poll_why(&mut self, cx: &mut Context<'_>) -> Option<Why> {
-        if self.closes() && !self.looked {
+        if self.closes() && (!self.looked || self.connection.wire.has_lost_count()) {
             return Some(Why::Closing);
         }
         let head = self.connection.wire.has_unclaimed();

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod address;
+mod behind;
 pub(crate) mod close;
 pub(crate) mod connection;
 pub(crate) mod connections;

@@ -3,12 +3,12 @@
 //! hyper keeps to itself what it has buffered. Two questions about that matter to a stop: is a request head under way
 //! (then the connection is not idle), and has the client written another request behind the present one (then this
 //! response must not say `close`, or the next one would go without an answer)? The counts here answer both well
-//! enough to choose the polite way. They are never the proof that a connection may be closed: that is hyper's own
+//! enough to choose the polite way; behind a request with a body [`super::behind`] does. They are never the proof that a connection may be closed: that is hyper's own
 //! buffer, taken back and found empty (see [`super::h1`]).
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicBool, AtomicU32,
             Ordering::{AcqRel, Relaxed},
@@ -17,7 +17,7 @@ use std::{
     task::Waker,
 };
 
-use memchr::memmem;
+use crate::server::behind::{Behind, ends, keep_tail};
 
 /// The end of a request head.
 const END: &[u8; 4] = b"\r\n\r\n";
@@ -47,6 +47,8 @@ pub(super) struct Wire {
     upload_cut: AtomicBool,
     /// hyper is done, and the socket lingers.
     ending: AtomicBool,
+    /// What is known of bytes behind a body. Locked by the connection's task, and by whoever answers for it.
+    behind: Mutex<Behind>,
     /// The connection's task, when what it waits for may end on another one.
     waiting: Mutex<Option<Waker>>,
 }
@@ -67,28 +69,29 @@ impl Wire {
     /// `bytes` are on their way to hyper.
     pub(super) fn read(&self, bytes: &[u8]) {
         self.heard();
+        let mut behind = self.behind();
         if self.has_uploads() {
-            return; // The request's own body.
+            return behind.read(bytes, None, false); // The request's own body.
         }
-        // The end of a head may lie across two reads: the last three bytes of the one before, and the first three.
-        let before = self.last.load(Relaxed).to_be_bytes();
-        let first = &bytes[..bytes.len().min(3)];
-        let mut seam = [0; 6];
-        seam[..3].copy_from_slice(&before[1..]);
-        seam[3..3 + first.len()].copy_from_slice(first);
-        let heads = memmem::find_iter(bytes, END).count() + memmem::find_iter(&seam, END).count();
-        self.heads.fetch_add(heads as u32, Relaxed);
-        let last = bytes[bytes.len().saturating_sub(4)..]
-            .iter()
-            .fold(u32::from_be_bytes(before), |last, byte| (last << 8) | u32::from(*byte));
-        self.last.store(last, Relaxed);
+        let mut tail = self.last.load(Relaxed).to_be_bytes();
+        let mut heads = ends(&tail, bytes, END);
+        let first = heads.next();
+        behind.read(bytes, first, !self.has_unclaimed());
+        self.heads.fetch_add(u32::from(first.is_some()) + heads.count() as u32, Relaxed);
+        keep_tail(&mut tail, bytes);
+        self.last.store(u32::from_be_bytes(tail), Relaxed);
         // hyper takes a bare line feed for the end of a line, too.
-        self.clean.store(last.to_be_bytes() == *END || last.to_be_bytes().ends_with(b"\n\n"), Relaxed);
+        self.clean.store(tail == *END || tail.ends_with(b"\n\n"), Relaxed);
         self.unclaimed.store(true, Relaxed);
+    }
+
+    fn behind(&self) -> MutexGuard<'_, Behind> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// hyper has parsed a request whose body has `length` bytes; `None` means that only the body itself knows.
     pub(super) fn request(&self, length: Option<u64>) {
+        self.behind().request(length);
         let requests = self.requests.fetch_add(1, Relaxed).wrapping_add(1);
         // What follows a head with a body is taken for the body: the ends of its chunks and parts look like heads.
         let alone = length != Some(0);
@@ -152,8 +155,19 @@ impl Wire {
         self.unclaimed.load(Relaxed) || self.within_record.load(Relaxed)
     }
 
+    /// Whether an answer that says `close` might leave a request unanswered.
+    pub(super) fn may_have_more(&self) -> bool {
+        self.has_unclaimed() || self.behind().may_be()
+    }
+
+    /// Whether bytes were read behind a body, so that only hyper knows what of them is left.
+    pub(super) fn has_lost_count(&self) -> bool {
+        self.behind().may_be()
+    }
+
     /// hyper's own buffer was looked at: what it holds is read once more, and nothing else is unclaimed.
     pub(super) fn taken_back(&self) {
+        *self.behind() = Behind::default();
         self.heads.store(self.requests.load(Relaxed), Relaxed);
         self.unclaimed.store(false, Relaxed);
     }
@@ -172,8 +186,12 @@ impl Wire {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
-    /// How many requests are under way in what was read: whole heads, and a last one of which some is there.
+    /// How many requests are under way in what was read: whole heads, and a last one of which some is there. Any number of
+    /// them where the count is lost.
     pub(super) fn waiting(&self) -> u32 {
+        if self.has_lost_count() {
+            return u32::MAX;
+        }
         let heads = self.heads.load(Relaxed).saturating_sub(self.requests.load(Relaxed));
         let part = self.has_unclaimed() && (heads == 0 || !self.clean.load(Relaxed));
         heads + u32::from(part)

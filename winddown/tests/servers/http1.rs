@@ -104,3 +104,58 @@ async fn c07_client_that_pipelines_without_a_pause_is_not_taken_for_a_slow_head(
     }
     writing.abort();
 }
+
+#[tokio::test]
+async fn c07_requests_pipelined_behind_bodies_are_all_answered() {
+    const GET: &str = "GET /echo HTTP/1.1\r\nHost: test\r\n\r\n";
+    const SIZED: &str = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nsized";
+    const CHUNKED: &str =
+        "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nchunked\r\n0\r\n\r\n";
+    let orders: [&[&str]; 6] = [
+        &[SIZED, SIZED, SIZED],
+        &[CHUNKED, CHUNKED, CHUNKED],
+        &[SIZED, GET, CHUNKED],
+        &[CHUNKED, GET, GET, SIZED],
+        &[GET, CHUNKED, SIZED],
+        &[GET, SIZED, GET],
+    ];
+    for order in orders {
+        let (stop, held) = (no_lame_duck(), Held::default());
+        let echo = axum::routing::any(async |body: String| format!("echo {body}"));
+        let (_, address) = serve(&stop, "public", held.router().route("/echo", echo)).await;
+        let process = Process::run(stop).await;
+        let mut stream = TcpStream::connect(address).await.expect("the server listens");
+        let all = ["GET /held HTTP/1.1\r\nHost: test\r\n\r\n", &order.concat()].concat();
+        stream.write_all(all.as_bytes()).await.expect("the server reads");
+        held.entered.notified().await;
+        process.signal();
+        process.until(Phase::Drain).await;
+        held.release.notify_one();
+        let answers = rest(stream).await;
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), order.len() + 1, "{order:?}: {answers}");
+        assert_eq!(process.report().await.exit_code(), 0);
+    }
+}
+
+#[tokio::test]
+async fn c45_late_requests_with_bodies_are_refused_one_by_one() {
+    let (stop, held) = (no_lame_duck(), Held::default());
+    let (_, address) = serve(&stop, "public", held.router()).await;
+    let (_, other) = serve(&stop, "other", held.router()).await;
+    let process = Process::run(stop).await;
+    let mut stream = ask(address, "/held").await.expect("the server listens");
+    held.entered.notified().await;
+    let mut idle = ask(other, "/no/such/route").await.expect("the server listens");
+    tokio::time::timeout(PATIENCE, idle.read(&mut [0])).await.expect("in time").expect("an answer");
+    process.signal();
+    // When an idle connection has been told, so has a busy one.
+    rest(idle).await;
+    let late = b"POST /held HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nlate";
+    stream.write_all(&late.repeat(3)).await.expect("the connection is open");
+    // The only thread of this runtime asks for readable sockets before it sleeps, and then the server reads.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    held.release.notify_one();
+    let answers = rest(stream).await;
+    assert_eq!((answers.matches("HTTP/1.1 200").count(), answers.matches("HTTP/1.1 503").count()), (1, 3), "{answers}");
+    assert_eq!(process.report().await.exit_code(), 0);
+}
