@@ -77,7 +77,7 @@ fn c45_newcomer_is_refused_at_once_while_the_drain_goes_on() {
     let mut wire = service.in_flight("/work/2500", "slow");
     service.signal(Signal::TERM);
     service.await_phase("drain");
-    let refusal = || TcpStream::connect(service.http).err();
+    let refusal = || TcpStream::connect(service.http.tcp()).err();
     let refusal = eventually("a refusal", refusal);
     assert_eq!(refusal.kind(), std::io::ErrorKind::ConnectionRefused);
     assert_eq!(service.phase().as_deref(), Some("drain"), "refused while the drain goes on");

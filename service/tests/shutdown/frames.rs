@@ -1,11 +1,11 @@
 //! Just enough HTTP/2 to see what a client library hides: the frames of a goodbye, in their order.
 
-use std::{
-    io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
-};
+use std::io::{ErrorKind, Read, Write};
 
-use crate::harness::PATIENCE;
+use crate::stream::{Stream, Target};
+
+/// The first GOAWAY promises nothing yet: it names the highest stream there can be.
+pub(crate) const ANY_STREAM: u32 = 0x7fff_ffff;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -20,7 +20,7 @@ const END_HEADERS: u8 = 4;
 
 /// A connection that speaks in frames.
 pub(crate) struct Frames {
-    stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Whether a PING is answered, as the protocol demands.
     pub(crate) polite: bool,
 }
@@ -49,16 +49,16 @@ pub(crate) enum Said {
 
 impl Frames {
     /// Connects and says all that a client says first.
-    pub(crate) fn connect(to: SocketAddr) -> Self {
+    pub(crate) fn connect(to: &Target) -> Self {
         Self::connect_with(to, &[])
     }
 
     /// Connects as a client that takes so many bytes of a response before it says more.
-    pub(crate) fn connect_with_window(to: SocketAddr, window: u8) -> Self {
+    pub(crate) fn connect_with_window(to: &Target, window: u8) -> Self {
         Self::connect_with(to, &[0, INITIAL_WINDOW_SIZE, 0, 0, 0, window])
     }
 
-    fn connect_with(to: SocketAddr, settings: &[u8]) -> Self {
+    fn connect_with(to: &Target, settings: &[u8]) -> Self {
         let mut own = Self::connect_silent(to);
         own.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         own.frame(SETTINGS, 0, 0, settings);
@@ -66,15 +66,12 @@ impl Frames {
     }
 
     /// Connects without a word.
-    pub(crate) fn connect_silent(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).expect("the service listens");
-        stream.set_nodelay(true).expect("an open socket can be told so");
-        stream.set_read_timeout(Some(PATIENCE)).expect("the time-out is not zero");
-        Self { stream, polite: true }
+    pub(crate) fn connect_silent(to: &Target) -> Self {
+        Self { stream: to.connect("h2").expect("the service listens"), polite: true }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the connection is open");
+        self.stream.write_all(bytes).and_then(|()| self.stream.flush()).expect("the connection is open");
     }
 
     /// Sends a GET; every field is a literal of HPACK's static table, so there is no state to keep.
@@ -153,9 +150,11 @@ impl Frames {
 
     fn next_frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
-        match self.stream.read_exact(&mut head) {
-            Ok(()) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => return None,
+        // An end between two frames is one in good order; on TLS only with a close_notify.
+        match self.stream.read(&mut head[..1]) {
+            Ok(0) => return None,
+            Ok(_) => self.stream.read_exact(&mut head[1..]).expect("a frame that began is complete"),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
             Err(error) => panic!("no frame and no end of the connection: {error}"),
         }
         let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four bytes are a word"));
@@ -163,4 +162,18 @@ impl Frames {
         self.stream.read_exact(&mut payload).expect("a frame that began is complete");
         Some((head[3], head[4], word(5) & 0x7fff_ffff, payload))
     }
+}
+
+/// The last streams that the GOAWAYs named, each of which must come without an error and none above the one before.
+pub(crate) fn goodbyes(said: &[Said]) -> Vec<u32> {
+    let named = said.iter().filter_map(|said| match said {
+        Said::GoAway { last_stream, error } => {
+            assert_eq!(*error, 0, "a goodbye is no error");
+            Some(*last_stream)
+        }
+        _ => None,
+    });
+    let named: Vec<u32> = named.collect();
+    assert!(named.is_sorted_by(|one, next| one >= next), "a GOAWAY took back a promise: {named:?}");
+    named
 }

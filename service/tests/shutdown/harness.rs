@@ -13,9 +13,12 @@ use std::{
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
+use winddown::Address;
 
 use crate::{
+    certificates::Files,
     observe::eventually,
+    stream::Target,
     wire::{Wire, get},
 };
 
@@ -40,8 +43,10 @@ pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// One run of the service. Dropped, it is killed.
 pub(crate) struct Service {
-    pub(crate) http: SocketAddr,
-    pub(crate) admin: SocketAddr,
+    pub(crate) http: Target,
+    pub(crate) admin: Target,
+    /// What it was told to read for TLS.
+    pub(crate) certificate: Option<Files>,
     child: Child,
     pub(crate) folder: TempDir,
     stop_asked: Option<Instant>,
@@ -58,7 +63,7 @@ impl Service {
     /// Starts a service on two free ports and waits until it is ready.
     pub(crate) fn start(settings: Settings<'_>) -> Self {
         for _ in 0..5 {
-            let mut service = Self::spawn((free_port(), free_port()), settings);
+            let mut service = Self::spawn(free_ports(), settings);
             match service.await_ready() {
                 Ok(()) => return service,
                 // Between looking for a free port and binding it, a neighbour was faster.
@@ -70,7 +75,7 @@ impl Service {
     }
 
     /// Starts a service and does not wait for it.
-    pub(crate) fn spawn((http, admin): (SocketAddr, SocketAddr), settings: Settings<'_>) -> Self {
+    pub(crate) fn spawn((http, admin): (Address, Address), settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let work = folder.path().join("work");
         fs::create_dir(&work).expect("the folder is new and empty");
@@ -89,7 +94,19 @@ impl Service {
             .process_group(0)
             .spawn()
             .expect("the binary was just built");
-        Self { http, admin, child, folder, stop_asked: None }
+        Self { http: http.into(), admin: admin.into(), certificate: None, child, folder, stop_asked: None }
+    }
+
+    /// Starts a service at these addresses, which are free or just being left, and waits until it is ready.
+    pub(crate) fn start_at(addresses: (Address, Address), settings: Settings<'_>) -> Self {
+        let mut service = Self::spawn(addresses, settings);
+        service.await_ready().unwrap_or_else(|status| panic!("{status}:\n{}", service.stderr()));
+        service
+    }
+
+    /// Where it listens, for its successor.
+    pub(crate) fn addresses(&self) -> (Address, Address) {
+        (self.http.address.clone(), self.admin.address.clone())
     }
 
     pub(crate) fn await_ready(&mut self) -> Result<(), ExitStatus> {
@@ -102,7 +119,7 @@ impl Service {
     }
 
     pub(crate) fn connect(&self) -> Wire {
-        Wire::connect(self.http).expect("the service listens")
+        Wire::connect(&self.http).expect("the service listens")
     }
 
     /// Sends a GET on a connection of its own and waits until its handler runs.
@@ -170,11 +187,16 @@ impl Drop for Service {
     }
 }
 
+/// Addresses for the traffic and the admin port of a service.
+pub(crate) fn free_ports() -> (Address, Address) {
+    (free_port().into(), free_port().into())
+}
+
 /// A port that nobody listens on.
 ///
 /// It comes from below the range that the kernel gives to outgoing connections, or a storm in a neighbouring test
 /// might take it before the service does.
-pub(crate) fn free_port() -> SocketAddr {
+fn free_port() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = std::process::id() as u16 % 100 * 120; // test runners may give each test a process
     loop {

@@ -10,17 +10,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
-    frames::{Frames, Said},
+    frames::{ANY_STREAM, Frames, Said, goodbyes},
     harness::{PATIENCE, Service, Signal},
 };
-
-/// The first GOAWAY promises nothing yet: it names the highest stream there can be.
-const ANY_STREAM: u32 = 0x7fff_ffff;
 
 #[test]
 fn c20_idle_connection_is_told_twice_and_then_closed() {
     let mut service = Service::start(&[]);
-    let mut client = Frames::connect(service.http);
+    let mut client = Frames::connect(&service.http);
     client.get(1, "/hello", "one");
     client.until(|said| *said == Said::Ended { stream: 1 });
     service.signal(Signal::TERM);
@@ -31,7 +28,7 @@ fn c20_idle_connection_is_told_twice_and_then_closed() {
 #[test]
 fn c21_stream_opened_between_the_two_goaways_is_served() {
     let mut service = Service::start(&[("LAME_DUCK", "2s")]);
-    let mut client = Frames::connect(service.http);
+    let mut client = Frames::connect(&service.http);
     client.polite = false;
     client.get(1, "/hello", "one");
     client.until(|said| *said == Said::Ended { stream: 1 });
@@ -52,7 +49,7 @@ fn c21_stream_opened_between_the_two_goaways_is_served() {
 #[test]
 fn c23_streams_in_flight_finish_before_the_connection_closes() {
     let mut service = Service::start(&[]);
-    let mut client = Frames::connect(service.http);
+    let mut client = Frames::connect(&service.http);
     client.get(1, "/work/1500", "slow");
     client.get(3, "/stream?chunks=15&every_ms=100", "stream");
     service.await_entered("slow");
@@ -70,7 +67,7 @@ fn c23_streams_in_flight_finish_before_the_connection_closes() {
 #[test]
 fn c23_answer_that_waits_for_the_clients_window_is_not_cut() {
     let mut service = Service::start(&[]);
-    let mut client = Frames::connect_with_window(service.http, 1);
+    let mut client = Frames::connect_with_window(&service.http, 1);
     client.get(1, "/hello", "narrow");
     client.until(|said| *said == Said::Status { stream: 1, ok: true });
     service.signal(Signal::TERM);
@@ -86,7 +83,7 @@ fn c23_answer_that_waits_for_the_clients_window_is_not_cut() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c23_upload_and_answer_under_way_finish_for_a_real_client() {
     let mut service = Service::start(&[]);
-    let socket = TcpStream::connect(service.http).await.expect("the service listens");
+    let socket = TcpStream::connect(service.http.tcp()).await.expect("the service listens");
     let (mut client, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.expect("the service speaks HTTP/2");
     let connection = tokio::spawn(connection);
@@ -113,7 +110,7 @@ async fn c23_upload_and_answer_under_way_finish_for_a_real_client() {
 fn c24_connection_being_set_up_at_the_signal_is_served_and_told() {
     let mut service = Service::start(&[]);
     service.freeze();
-    let mut client = Frames::connect(service.http);
+    let mut client = Frames::connect(&service.http);
     client.get(1, "/hello", "early");
     service.signal(Signal::TERM);
     service.signal(Signal::CONT);
@@ -127,9 +124,9 @@ fn c24_connection_being_set_up_at_the_signal_is_served_and_told() {
 #[test]
 fn c24_preface_that_never_ends_costs_the_header_timeout_and_no_more() {
     let mut service = Service::start(&[("HEADER_TIMEOUT", "700ms")]);
-    let mut half = Frames::connect_silent(service.http);
+    let mut half = Frames::connect_silent(&service.http);
     half.write(b"PRI * HT");
-    let mut without_settings = Frames::connect_silent(service.http);
+    let mut without_settings = Frames::connect_silent(&service.http);
     without_settings.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     service.signal(Signal::TERM);
     let exit = service.wait_exit(PATIENCE);
@@ -139,7 +136,7 @@ fn c24_preface_that_never_ends_costs_the_header_timeout_and_no_more() {
 #[test]
 fn c25_peer_that_never_answers_a_ping_costs_the_drain_deadline_and_no_more() {
     let mut service = Service::start(&[("DRAIN_TIMEOUT", "1s")]);
-    let mut client = Frames::connect(service.http);
+    let mut client = Frames::connect(&service.http);
     client.polite = false;
     client.get(1, "/hello", "one");
     client.until(|said| *said == Said::Ended { stream: 1 });
@@ -147,18 +144,4 @@ fn c25_peer_that_never_answers_a_ping_costs_the_drain_deadline_and_no_more() {
     let exit = service.wait_exit(PATIENCE);
     assert!(exit.after < Duration::from_secs(5), "a deaf peer held the drain for {:?}", exit.after);
     assert!(matches!(exit.status.code(), Some(0 | 10)), "{exit:?}");
-}
-
-/// The last streams that the GOAWAYs named, each of which must come without an error and none above the one before.
-fn goodbyes(said: &[Said]) -> Vec<u32> {
-    let named = said.iter().filter_map(|said| match said {
-        Said::GoAway { last_stream, error } => {
-            assert_eq!(*error, 0, "a goodbye is no error");
-            Some(*last_stream)
-        }
-        _ => None,
-    });
-    let named: Vec<u32> = named.collect();
-    assert!(named.is_sorted_by(|one, next| one >= next), "a GOAWAY took back a promise: {named:?}");
-    named
 }

@@ -5,14 +5,18 @@
 //! slept for; a bound on the time after it is there to catch a hang or a full wait for a deadline, and is generous.
 
 mod balancer;
+mod certificates;
 mod frames;
 mod handlers;
 mod harness;
 mod http1;
 mod http2;
+mod load;
 mod observe;
 mod process;
 mod signals;
 mod storms;
+mod stream;
+mod tls;
 mod uploads;
 mod wire;

@@ -18,14 +18,14 @@ use crate::{
 impl Service {
     /// Asks the admin port; `None` when it does not answer.
     pub(crate) fn admin_get(&self, path: &str) -> Option<Response> {
-        let mut wire = Wire::connect(self.admin).ok()?;
+        let mut wire = Wire::connect(&self.admin).ok()?;
         wire.send(format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")).ok()?;
         wire.response().ok()
     }
 
     /// Whether the admin port says so soon that the process lives.
     pub(crate) fn answers_within(&self, patience: Duration) -> bool {
-        let Ok(mut wire) = Wire::connect(self.admin) else { return false };
+        let Ok(mut wire) = Wire::connect(&self.admin) else { return false };
         wire.be_patient_for(patience);
         wire.get("/livez", "alive").is_ok()
     }

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, thread, time::Duration, time::Instant};
 
-use crate::harness::{PATIENCE, Service, Settings, Signal, free_port};
+use crate::harness::{PATIENCE, Service, Settings, Signal, free_ports};
 
 #[test]
 fn c15_idle_service_is_gone_at_once() {
@@ -46,15 +46,14 @@ fn c17_successor_binds_the_same_ports_at_once() {
     assert_eq!(busy.response().expect("it finishes").status, 200);
     first.expect_exit(0);
     // Both connections were closed by the server, so it is the server's port that is in TIME_WAIT.
-    let mut second = Service::spawn((first.http, first.admin), &[]);
-    second.await_ready().unwrap_or_else(|status| panic!("{status}:\n{}", second.stderr()));
+    let second = Service::start_at(first.addresses(), &[]);
     assert_eq!(second.connect().get("/hello", "after").expect("the successor serves").status, 200);
 }
 
 #[test]
 fn c38_signal_before_readiness_unwinds_what_was_started() {
     for i in 0..20 {
-        let mut service = Service::spawn((free_port(), free_port()), &[]);
+        let mut service = Service::spawn(free_ports(), &[]);
         thread::sleep(Duration::from_micros(i * 700)); // some other moment of the start each time
         service.signal(Signal::TERM);
         let exit = service.wait_exit(PATIENCE);
@@ -98,7 +97,7 @@ fn c41_configuration_that_is_refused_ends_with_78_and_leaves_nothing() {
 }
 
 fn refused_start(settings: Settings<'_>) -> (Option<i32>, String, Vec<std::path::PathBuf>) {
-    let mut service = Service::spawn((free_port(), free_port()), settings);
+    let mut service = Service::spawn(free_ports(), settings);
     let exit = service.wait_exit(PATIENCE);
     (exit.status.code(), service.stderr(), service.left_behind())
 }

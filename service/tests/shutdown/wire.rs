@@ -2,15 +2,14 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
-use crate::harness::PATIENCE;
+use crate::stream::{Stream, Target};
 
 /// One connection and what was read from it ahead of time.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    pub(crate) stream: Stream,
     unread: Vec<u8>,
 }
 
@@ -25,8 +24,11 @@ pub(crate) struct Response {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
+    /// In good order; on TLS that takes a close_notify as well.
     Fin,
     Reset,
+    /// On TLS, with no close_notify: anybody on the way could have done that.
+    Torn,
     /// It did not end in all the time that a test waits.
     Silence,
 }
@@ -39,21 +41,22 @@ pub(crate) struct Broken {
 }
 
 impl Wire {
-    pub(crate) fn connect(to: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, unread: Vec::new() })
+    pub(crate) fn connect(to: &Target) -> io::Result<Self> {
+        to.connect("http/1.1").map(Self::over)
+    }
+
+    pub(crate) fn over(stream: Stream) -> Self {
+        Self { stream, unread: Vec::new() }
     }
 
     /// From now on so long, and not all the time that a test has.
     pub(crate) fn be_patient_for(&mut self, patience: Duration) {
-        self.stream.set_read_timeout(Some(patience)).expect("the time-out is not zero");
+        self.stream.set_read_timeout(patience).expect("the time-out is not zero");
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        self.stream.write_all(bytes.as_ref())?;
+        self.stream.flush()
     }
 
     /// Sends a GET and reads its answer.
@@ -82,7 +85,7 @@ impl Wire {
 
     /// Waits until the peer has sent something, and leaves it in the kernel.
     pub(crate) fn await_bytes(&self) {
-        self.stream.peek(&mut [0]).expect("the peer sends something");
+        self.stream.peek().expect("the peer sends something");
     }
 
     /// How the connection ends, which must be without another byte.
@@ -127,6 +130,7 @@ impl End {
     fn of(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => Self::Silence,
+            ErrorKind::UnexpectedEof => Self::Torn,
             _ => Self::Reset,
         }
     }
