@@ -47,6 +47,24 @@ fn c21_stream_opened_between_the_two_goaways_is_served() {
 }
 
 #[test]
+fn c22_stream_above_the_last_one_that_was_named_is_not_processed_and_the_others_go_on() {
+    let mut service = Service::start(&[]);
+    let mut client = Frames::connect(&service.http);
+    client.get(1, "/work/1500", "slow");
+    service.await_entered("slow");
+    service.signal(Signal::TERM);
+    client.until(|said| *said == Said::GoAway { last_stream: 1, error: 0 });
+    client.get(3, "/hello", "above"); // as a client does that has not yet read the GOAWAY
+    let rest = client.until_closed();
+    assert!(rest.contains(&Said::Status { stream: 1, ok: true }), "{rest:?}");
+    assert!(rest.contains(&Said::Ended { stream: 1 }), "{rest:?}");
+    assert!(!rest.iter().any(|said| matches!(said, Said::Status { stream: 3, .. })), "{rest:?}");
+    goodbyes(&rest); // none that takes stream 3 in after all
+    service.expect_exit(0);
+    assert_eq!(service.entered(), ["slow"], "the GOAWAY said that nothing else is processed");
+}
+
+#[test]
 fn c23_streams_in_flight_finish_before_the_connection_closes() {
     let mut service = Service::start(&[]);
     let mut client = Frames::connect(&service.http);
@@ -134,6 +152,22 @@ fn c24_preface_that_never_ends_costs_the_header_timeout_and_no_more() {
 }
 
 #[test]
+fn c24_each_way_not_to_end_a_preface_is_bounded_and_cuts_nothing() {
+    const HEADER_TIMEOUT: Duration = Duration::from_millis(500);
+    let preface = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let half_of_the_settings = [&preface[..], &[0, 0, 0, 4]].concat();
+    for said in [&preface[..8], &preface, &half_of_the_settings] {
+        let mut service = Service::start(&[("HEADER_TIMEOUT", "500ms")]);
+        let mut client = Frames::connect_silent(&service.http);
+        client.write(said);
+        service.signal(Signal::TERM);
+        let exit = service.expect_exit(0);
+        println!("{} bytes of a preface held the stop for {:?}", said.len(), exit.after);
+        assert!(exit.after < HEADER_TIMEOUT + Duration::from_secs(3), "{} bytes: {:?}", said.len(), exit.after);
+    }
+}
+
+#[test]
 fn c25_peer_that_never_answers_a_ping_costs_the_drain_deadline_and_no_more() {
     let mut service = Service::start(&[("DRAIN_TIMEOUT", "1s")]);
     let mut client = Frames::connect(&service.http);
@@ -144,4 +178,20 @@ fn c25_peer_that_never_answers_a_ping_costs_the_drain_deadline_and_no_more() {
     let exit = service.wait_exit(PATIENCE);
     assert!(exit.after < Duration::from_secs(5), "a deaf peer held the drain for {:?}", exit.after);
     assert!(matches!(exit.status.code(), Some(0 | 10)), "{exit:?}");
+}
+
+#[test]
+fn c25_peer_that_never_answers_a_ping_has_its_stream_finished_and_holds_nothing_then() {
+    let mut service = Service::start(&[]);
+    let mut client = Frames::connect(&service.http);
+    client.polite = false;
+    client.get(1, "/work/1500", "slow");
+    service.await_entered("slow");
+    service.signal(Signal::TERM);
+    let rest = client.until_closed();
+    assert!(rest.contains(&Said::Status { stream: 1, ok: true }), "{rest:?}");
+    assert!(rest.contains(&Said::Ended { stream: 1 }), "{rest:?}");
+    let exit = service.expect_exit(0);
+    println!("a deaf peer with a stream of 1.5 s held the stop for {:?}", exit.after);
+    assert!(exit.after < Duration::from_secs(5), "the stream took 1.5 s, and the stop {:?}", exit.after);
 }
