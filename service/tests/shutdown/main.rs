@@ -11,6 +11,7 @@ mod handlers;
 mod harness;
 mod http1;
 mod http2;
+mod live;
 mod load;
 mod observe;
 mod process;
