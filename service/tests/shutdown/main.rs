@@ -19,5 +19,6 @@ mod signals;
 mod storms;
 mod stream;
 mod tls;
+mod unix;
 mod uploads;
 mod wire;
