@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::{Child, Command, ExitStatus},
     sync::atomic::{AtomicU16, Ordering},
     thread,
@@ -141,18 +142,27 @@ impl Service {
         if signal != Signal::STOP && signal != Signal::CONT {
             self.stop_asked.get_or_insert_with(Instant::now);
         }
-        kill_process(Pid::from_child(&self.child), signal).expect("the process is our child and not yet reaped");
+        kill_process(self.pid(), signal).expect("the process is our child and not yet reaped");
     }
 
     /// Stops the process as a debugger would, so that what comes now waits in the kernel.
     pub(crate) fn freeze(&mut self) {
         self.signal(Signal::STOP);
-        let stat = format!("/proc/{}/stat", self.child.id());
+        let stat = self.proc("stat");
         eventually("the process stands still", || {
             let stat = fs::read_to_string(&stat).expect("the process is not yet reaped");
             // The state follows the name, which is in parentheses.
             stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
         });
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// A file in which the kernel tells about the process (proc(5)).
+    pub(crate) fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
     }
 
     /// Waits for the end, which must come within `bound` of the first signal.

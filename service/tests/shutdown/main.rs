@@ -11,6 +11,7 @@ mod handlers;
 mod harness;
 mod http1;
 mod http2;
+mod limits;
 mod live;
 mod load;
 mod observe;
