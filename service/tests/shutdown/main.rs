@@ -6,6 +6,7 @@
 
 mod balancer;
 mod certificates;
+mod exits;
 mod frames;
 mod handlers;
 mod harness;

@@ -138,7 +138,7 @@ fn c19_storm_of_busy_tls_connections_without_a_lame_duck() {
 }
 
 /// A service with a certificate of its own, and what its clients trust.
-fn start(settings: Settings<'_>) -> (Service, Arc<ClientConfig>) {
+pub(crate) fn start(settings: Settings<'_>) -> (Service, Arc<ClientConfig>) {
     let pair = Pair::new();
     let trust = trusting(&[&pair]);
     (Service::start_with_tls(Files::of(&pair), trust.clone(), settings), trust)
