@@ -17,6 +17,7 @@ mod live;
 mod load;
 mod observe;
 mod process;
+mod restarts;
 mod signals;
 mod storms;
 mod stream;

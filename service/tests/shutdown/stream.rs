@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::RecvFlags;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use winddown::Address;
 
@@ -77,6 +77,14 @@ pub(crate) fn client(config: &Arc<ClientConfig>, protocol: &str) -> ClientConnec
 }
 
 impl Socket {
+    /// Connects from an address of this machine's many, each of which has ports of its own.
+    pub(crate) fn connect_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
+        let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        rustix::net::bind(&socket, &SocketAddr::from((from, 0)))?;
+        rustix::net::connect(&socket, &to)?;
+        Self::Tcp(socket.into()).prepare()
+    }
+
     fn prepare(self) -> io::Result<Self> {
         if let Self::Tcp(stream) = &self {
             stream.set_nodelay(true)?;
