@@ -20,6 +20,10 @@ check:
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
+# Memory of an idle connection beside stock axum, and the stop of 10,000 of them; IDLE_PAIRS and IDLE_CONNECTIONS size it
+bench-idle:
+    cargo bench --package benches --bench idle
+
 # Run the service on its default ports
 run *ARGS:
     cargo run --package service -- {{ARGS}}
