@@ -268,12 +268,17 @@ async fn serve(stream: Stream, connection: &Arc<Connection>, router: Router) -> 
     let since = connection.accepted;
     let io = Io::new(stream, connection.clone());
     let service = RequestService::new(router, connection.clone());
-    match sniff::protocol(io, connection, since).await {
+    let to_close = match sniff::protocol(io, connection, since).await {
         Protocol::Http1(io) => super::h1::serve(io, connection, service).await,
-        Protocol::Http2(io) => super::h2::serve(io, connection, service).await,
-        Protocol::Silent(io) => end(io, Close::Quietly).await,
-        Protocol::TooSlow(io) => end(io, Close::RequestTimeout).await,
-        Protocol::Gone => Closed::Graceful,
+        // Boxed: most connections are HTTP/1, and an idle one must not hold the room of HTTP/2's state.
+        Protocol::Http2(io) => return Box::pin(super::h2::serve(io, connection, service)).await,
+        Protocol::Silent(io) => Some((io, Close::Quietly)),
+        Protocol::TooSlow(io) => Some((io, Close::RequestTimeout)),
+        Protocol::Gone => None,
+    };
+    match to_close {
+        Some((io, how)) => end(io, how).await,
+        None => Closed::Graceful,
     }
 }
 
@@ -288,7 +293,8 @@ async fn secure(socket: Stream, connection: &Arc<Connection>) -> Result<(Stream,
     if !sniff::first_byte(&socket, connection).await {
         return Err(Closed::Idle);
     }
-    let handshake = tls.handshake(socket, connection.clone());
+    // Boxed, as HTTP/2 is: it is large, and soon over.
+    let handshake = Box::pin(tls.handshake(socket, connection.clone()));
     match tokio::time::timeout(server.transport.header_timeout(), handshake).await {
         Ok(Ok(stream)) => {
             if server.tokens.closing.is_cancelled() {
@@ -305,7 +311,7 @@ async fn secure(socket: Stream, connection: &Arc<Connection>) -> Result<(Stream,
 }
 
 /// Ends a connection on which nothing is under way.
-pub(super) async fn end(io: Io, how: Close) -> Closed {
+async fn end(io: Io, how: Close) -> Closed {
     if let Err(error) = io.close(how).await {
         tracing::debug!(%error, "the peer was gone before it could be told");
     }

@@ -32,47 +32,54 @@ use tokio_util::sync::WaitForCancellationFuture;
 use crate::{
     http::service::RequestService,
     server::{
-        connection::{Connection, end},
+        connection::Connection,
         io::{Close, Io},
     },
-    totals::Closed,
 };
 
 type Http1 = UpgradeableConnection<TokioIo<Io>, RequestService>;
 
-/// Serves requests until the peer leaves, an answer says `close`, or the connection has been idle for too long.
-pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
+/// Serves requests until the peer leaves or an answer says `close`. A connection that is to be closed otherwise is handed
+/// back, with how: closing takes the room that serving has left, and hyper's buffers are free by then.
+///
+/// An `async fn` would keep room for its arguments, beside what became of them, in every idle connection.
+pub(super) fn serve(
+    io: Io,
+    connection: &Arc<Connection>,
+    service: RequestService,
+) -> impl Future<Output = Option<(Io, Close)>> {
     let mut rest = Rest::new(connection, connection.idle_grace(io.stream().round_trip()));
     let mut conn = http1(io, service);
-    loop {
-        let turn = poll_fn(|cx| rest.poll(cx, &mut conn)).await;
-        let Turn::AtRest(why) = turn else {
-            drop(conn);
-            decline_offer(connection).await;
-            return Closed::Graceful;
-        };
-        // `None` after an upgrade, and then the turn has ended, not rested.
-        let Some(Parts { mut io, mut read_buf, service, .. }) = conn.into_parts() else { return Closed::Graceful };
-        // Empty lines before a request are no request (RFC 9112 §2.2).
-        let blank = read_buf.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        read_buf.advance(blank);
-        // The first one, at the start, may have been a slow one.
-        rest.idle_grace = connection.idle_grace(io.inner().stream().round_trip());
-        let heard = !read_buf.is_empty() || io.inner().stream().has_bytes();
-        let begun = !read_buf.is_empty() || io.inner().stream().has_part_of_a_record();
-        let waiting = connection.wire.waiting();
-        connection.wire.taken_back();
-        match why {
-            Why::Closing => connection.close(if read_buf.is_empty() { heard.into() } else { waiting.max(1) }),
-            Why::SlowHead if begun => return end(io.into_inner(), Close::RequestTimeout).await,
-            Why::Idle if !heard => {
-                let used = connection.wire.has_carried_a_request() && connection.server().transport.farewell;
-                return end(io.into_inner(), if used { Close::RequestTimeout } else { Close::Quietly }).await;
+    async move {
+        loop {
+            let Turn::AtRest(why) = poll_fn(|cx| rest.poll(cx, &mut conn)).await else {
+                drop(conn);
+                decline_offer(connection).await;
+                return None;
+            };
+            // `None` after an upgrade, and then the turn has ended, not rested.
+            let Parts { mut io, mut read_buf, service, .. } = conn.into_parts()?;
+            // Empty lines before a request are no request (RFC 9112 §2.2).
+            let blank = read_buf.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            read_buf.advance(blank);
+            // The first one, at the start, may have been a slow one.
+            rest.idle_grace = connection.idle_grace(io.inner().stream().round_trip());
+            let heard = !read_buf.is_empty() || io.inner().stream().has_bytes();
+            let begun = !read_buf.is_empty() || io.inner().stream().has_part_of_a_record();
+            let waiting = connection.wire.waiting();
+            connection.wire.taken_back();
+            match why {
+                Why::Closing => connection.close(if read_buf.is_empty() { heard.into() } else { waiting.max(1) }),
+                Why::SlowHead if begun => return Some((io.into_inner(), Close::RequestTimeout)),
+                Why::Idle if !heard => {
+                    let used = connection.wire.has_carried_a_request() && connection.server().transport.farewell;
+                    return Some((io.into_inner(), if used { Close::RequestTimeout } else { Close::Quietly }));
+                }
+                Why::SlowHead | Why::Idle => {}
             }
-            Why::SlowHead | Why::Idle => {}
+            io.inner_mut().unread(read_buf);
+            conn = http1(io.into_inner(), service);
         }
-        io.inner_mut().unread(read_buf);
-        conn = http1(io.into_inner(), service);
     }
 }
 

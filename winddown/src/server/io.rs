@@ -11,7 +11,7 @@ use std::{
     future::Future,
     io,
     mem::MaybeUninit,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, SystemTime},
@@ -105,11 +105,8 @@ impl Io {
             let farewell = format!(
                 "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
             );
-            let write = pin!(async {
-                self.stream.write_all(farewell.as_bytes()).await?;
-                self.stream.flush().await
-            });
-            tokio::time::timeout(LAST_WORD, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            let said = self.stream.write_last(farewell.as_bytes());
+            tokio::time::timeout(LAST_WORD, said).await.map_err(|_| io::ErrorKind::TimedOut)??;
             self.connection.server().totals().farewell();
         }
         self.shutdown().await
