@@ -317,3 +317,6 @@ async fn end(io: Io, how: Close) -> Closed {
     }
     Closed::Idle
 }
+
+#[cfg(test)]
+mod tests;

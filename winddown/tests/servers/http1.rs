@@ -159,3 +159,26 @@ async fn c45_late_requests_with_bodies_are_refused_one_by_one() {
     assert_eq!((answers.matches("HTTP/1.1 200").count(), answers.matches("HTTP/1.1 503").count()), (1, 3), "{answers}");
     assert_eq!(process.report().await.exit_code(), 0);
 }
+
+#[tokio::test]
+async fn c07_nothing_is_processed_behind_the_close() {
+    let (stop, held) = (no_lame_duck(), Held::default());
+    let (count, counted) = tokio::sync::mpsc::unbounded_channel();
+    let counts = get(move || async move { count.send(()).expect("the test listens") });
+    let (_, address) = serve(&stop, "public", held.router().route("/counts", counts)).await;
+    let process = Process::run(stop).await;
+    let mut stream = ask(address, "/held").await.expect("the server listens");
+    held.entered.notified().await;
+    process.signal();
+    process.until(Phase::Drain).await;
+    held.release.notify_one();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"held") {
+        answer.push(stream.read_u8().await.expect("an answer"));
+    }
+    assert!(String::from_utf8_lossy(&answer).contains("connection: close"));
+    stream.write_all(b"GET /counts HTTP/1.1\r\nHost: test\r\n\r\n").await.expect("the server lingers");
+    assert_eq!(rest(stream).await, "", "an answer behind the close");
+    assert_eq!(process.report().await.exit_code(), 0);
+    assert!(counted.is_empty(), "processed, and nobody was told");
+}
