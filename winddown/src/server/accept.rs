@@ -13,7 +13,7 @@ use crate::{
     server::{
         Server,
         close::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
-        connection,
+        drive,
         listener::{Listener, Listening},
         stream::Stream,
     },
@@ -22,7 +22,7 @@ use crate::{
 /// Accepts until the server closes, closes the listener, and waits for the last connection.
 pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Router) -> io::Result<ListenerReport> {
     let spawn = |stream: Stream, peer: Peer, slot: Option<OwnedSemaphorePermit>| {
-        let serve = connection::run(stream, peer, server.clone(), router.clone(), slot);
+        let serve = drive::run(stream, peer, server.clone(), router.clone(), slot);
         server.connections.tracker().spawn(serve);
     };
     tokio::select! {

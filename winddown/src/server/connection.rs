@@ -1,4 +1,4 @@
-//! What is known of one connection, and its way through a server: sniff, serve, end.
+//! What is known of one connection: who, what is under way on it, and whether one more request is admitted.
 
 use std::{
     sync::{
@@ -8,26 +8,19 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use http::{Response, Version};
 use hyper::upgrade::OnUpgrade;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use crate::{
     http::{
         in_flight::{RequestInfo, RequestStatus},
         peer::Peer,
-        service::{RequestService, connection_close},
+        service::connection_close,
     },
-    server::{
-        Server, Stage,
-        io::{Close, Io},
-        sniff::{self, Protocol},
-        stream::Stream,
-        wire::Wire,
-    },
-    totals::{Closed, Totals},
+    server::{Server, Stage, wire::Wire},
+    totals::Totals,
 };
 
 /// One connection. Shared by the task that drives it, its requests, and whoever asks what is going on.
@@ -53,7 +46,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(peer: Peer, server: Arc<Server>) -> Self {
+    pub(super) fn new(peer: Peer, server: Arc<Server>) -> Self {
         // One count for the whole process, so that an audit log of several servers stays unambiguous.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // Nobody told the client of a connection that still waited in the accept queue.
@@ -136,7 +129,7 @@ impl Connection {
     }
 
     /// Resolves when nobody has the socket of an upgrade any more.
-    async fn upgrade_ended(&self) {
+    pub(super) async fn upgrade_ended(&self) {
         if let Some(upgraded) = self.upgraded.get() {
             upgraded.cancelled().await;
         }
@@ -226,96 +219,6 @@ impl Connection {
         let grace = round_trip.unwrap_or_default() * 2;
         grace.max(Duration::from_millis(10)).min(self.server.transport.idle_grace)
     }
-}
-
-/// Drives one accepted connection to its end, and that of whatever protocol it was upgraded to.
-pub(super) async fn run(
-    stream: Stream,
-    peer: Peer,
-    server: Arc<Server>,
-    router: Router,
-    _slot: Option<OwnedSemaphorePermit>,
-) {
-    let connection = Arc::new(Connection::new(peer, server.clone()));
-    let _listed = server.connections.list(connection.clone());
-    let serve = async {
-        let how = serve(stream, &connection, router).await;
-        if !connection.is_upgraded() {
-            return how;
-        }
-        connection.upgrade_ended().await;
-        // Whoever had the socket was cut off from it.
-        if server.tokens.aborted.is_cancelled() { Closed::Forced } else { how }
-    };
-    let how = tokio::select! {
-        biased;
-        how = serve => how,
-        // Nothing is cut on one that only lingers, or is idle.
-        busy = async { server.tokens.aborted.cancelled().await; connection.is_busy() } => if busy { Closed::Forced } else { Closed::Idle },
-    };
-    if !server.admin {
-        server.totals().closed(how);
-    }
-}
-
-async fn serve(stream: Stream, connection: &Arc<Connection>, router: Router) -> Closed {
-    #[cfg(feature = "tls")]
-    let (stream, since) = match secure(stream, connection).await {
-        Ok(secured) => secured,
-        Err(how) => return how,
-    };
-    #[cfg(not(feature = "tls"))]
-    let since = connection.accepted;
-    let io = Io::new(stream, connection.clone());
-    let service = RequestService::new(router, connection.clone());
-    let to_close = match sniff::protocol(io, connection, since).await {
-        Protocol::Http1(io) => super::h1::serve(io, connection, service).await,
-        // Boxed: most connections are HTTP/1, and an idle one must not hold the room of HTTP/2's state.
-        Protocol::Http2(io) => return Box::pin(super::h2::serve(io, connection, service)).await,
-        Protocol::Silent(io) => Some((io, Close::Quietly)),
-        Protocol::TooSlow(io) => Some((io, Close::RequestTimeout)),
-        Protocol::Gone => None,
-    };
-    match to_close {
-        Some((io, how)) => end(io, how).await,
-        None => Closed::Graceful,
-    }
-}
-
-/// Takes the TLS handshake to its end where there is to be one. Says since when the connection is open for HTTP.
-///
-/// A handshake has as long as a slow head, also when the server closes meanwhile; then one request is still served: for
-/// its client, the connection was there in time.
-#[cfg(feature = "tls")]
-async fn secure(socket: Stream, connection: &Arc<Connection>) -> Result<(Stream, Instant), Closed> {
-    let server = connection.server();
-    let Some(tls) = server.tls.as_ref() else { return Ok((socket, connection.accepted)) };
-    if !sniff::first_byte(&socket, connection).await {
-        return Err(Closed::Idle);
-    }
-    // Boxed, as HTTP/2 is: it is large, and soon over.
-    let handshake = Box::pin(tls.handshake(socket, connection.clone()));
-    match tokio::time::timeout(server.transport.header_timeout(), handshake).await {
-        Ok(Ok(stream)) => {
-            if server.tokens.closing.is_cancelled() {
-                connection.close(1);
-            }
-            Ok((stream, Instant::now()))
-        }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, peer = %connection.peer(), "no TLS handshake");
-            Err(Closed::Graceful)
-        }
-        Err(_) => Err(Closed::Idle),
-    }
-}
-
-/// Ends a connection on which nothing is under way.
-async fn end(io: Io, how: Close) -> Closed {
-    if let Err(error) = io.close(how).await {
-        tracing::debug!(%error, "the peer was gone before it could be told");
-    }
-    Closed::Idle
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod behind;
 pub(crate) mod close;
 pub(crate) mod connection;
 pub(crate) mod connections;
+mod drive;
 mod h1;
 mod h2;
 #[cfg(target_os = "linux")]

@@ -69,7 +69,9 @@ impl Stream {
             Self::Tcp(stream) => {
                 stream.async_io(Interest::WRITABLE, || Ok(rustix::net::send(&*stream, bytes, WITH_FIN)?)).await?
             }
-            _ => 0,
+            Self::Unix(_) => 0,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => 0,
         };
         self.write_all(&bytes[written..]).await?;
         self.flush().await
