@@ -4,6 +4,9 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use crate::builder::BuildError;
 
+/// As good as never, and no moment that a clock cannot show.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
 const DEFAULT_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How connections are treated. The same for every server of a process.
@@ -72,6 +75,8 @@ impl Transport {
                 handshake_window: self.handshake_window.min(drain / 2),
                 idle_grace: self.idle_grace.min(drain / 2),
                 close_jitter: self.close_jitter.min(drain / 2),
+                progress_timeout: self.progress_timeout.min(LONGEST),
+                keep_alive_timeout: self.keep_alive_timeout.min(LONGEST),
                 ..self
             }),
         }
@@ -97,6 +102,10 @@ mod tests {
         for cap in [header_timeout.expect("it is derived"), handshake_window, idle_grace, close_jitter] {
             assert!(cap <= DRAIN / 2, "{cap:?}");
         }
+        let never =
+            Transport { keep_alive_timeout: Duration::MAX, progress_timeout: Duration::MAX, ..Transport::default() };
+        let never = never.within(DRAIN).expect("it is clear what is meant");
+        assert!(never.keep_alive_timeout == LONGEST && never.progress_timeout == LONGEST);
     }
 
     #[test]

@@ -84,10 +84,10 @@ impl Tls {
         Self { acceptor: config.into(), certificate: None, reload_every: RELOAD_EVERY }
     }
 
-    /// How often the files of [`Tls::from_files`] are looked at. Defaults to 10 s.
+    /// How often the files of [`Tls::from_files`] are looked at, every 10 ms at the most. Defaults to 10 s.
     #[must_use]
     pub fn reload_every(self, interval: Duration) -> Self {
-        Self { reload_every: interval, ..self }
+        Self { reload_every: interval.max(Duration::from_millis(10)), ..self }
     }
 
     /// Takes a handshake to its end. The caller bounds it.
