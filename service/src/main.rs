@@ -55,7 +55,7 @@ fn bind(setting: &str, address: Address) -> Result<Listener, String> {
     let remedy = |error: &io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => "choose a free one, or stop what listens there",
         io::ErrorKind::PermissionDenied => "choose a port above 1023 or a folder of your own, or grant the right to it",
-        _ => "choose an address of this machine, or a path in a folder that exists",
+        _ => "choose an address of this machine, or a path of less than 108 bytes in a folder that exists",
     };
     winddown::bind(address.clone())
         .map_err(|error| format!("{setting}={address} cannot be bound: {error}; {}", remedy(&error)))

@@ -79,7 +79,9 @@ impl Budget {
     /// A grace period of more than ten years is taken for ten: no clock counts further in safety.
     pub fn derive(grace_period: Duration, split: Split) -> Result<Self, BudgetError> {
         let grace_period = grace_period.min(LONGEST);
-        let mut parts = Part::ALL.map(|part| split.get(part).unwrap_or_else(|| part.share_of(grace_period)));
+        // Twice the longest grace period is too long in any case, and can be added up.
+        let set = |part| split.get(part).map(|length| length.min(LONGEST * 2));
+        let mut parts = Part::ALL.map(|part| set(part).unwrap_or_else(|| part.share_of(grace_period)));
         if split.drain.is_none() {
             // The share of the drain is zero so far.
             parts[Part::Drain as usize] = grace_period.saturating_sub(parts.iter().sum());
@@ -215,6 +217,12 @@ mod tests {
         let split = Split { lame_duck: Some(Duration::ZERO), ..Split::default() };
         let budget = Budget::derive(secs(30), split).expect("less than the default fits");
         assert_eq!(budget.part(Part::Drain), secs(16));
+    }
+
+    #[test]
+    fn parts_too_long_to_be_added_up_are_refused_all_the_same() {
+        let split = Split { lame_duck: Some(Duration::MAX), drain: Some(Duration::MAX), ..Split::default() };
+        Budget::derive(REFERENCE, split).expect_err("it does not fit").to_string();
     }
 
     #[test]

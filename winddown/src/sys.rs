@@ -23,14 +23,37 @@ pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> Option<Duration> {
     tcp_info(socket).map(|info| Duration::from_micros(info.min_rtt.into())).filter(|rtt| !rtt.is_zero())
 }
 
+/// What the kernel still has for the peer of a TCP connection; `None` where it does not say.
+pub(crate) fn outgoing(socket: BorrowedFd<'_>) -> Option<Outgoing> {
+    tcp_info(socket).map(|info| Outgoing {
+        acknowledged: info.bytes[2],
+        unsent: info.segments[2] > 0,
+        in_flight: info.counters[4] > 0,
+    })
+}
+
+/// See [`outgoing`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    /// Bytes that the peer's kernel has taken so far.
+    pub(crate) acknowledged: u64,
+    /// Bytes have not been sent yet: the peer takes no more at a time.
+    pub(crate) unsent: bool,
+    /// Bytes, or our FIN, were sent and are not acknowledged.
+    pub(crate) in_flight: bool,
+}
+
 /// The head of Linux's `struct tcp_info`, up to `tcpi_min_rtt` (Linux 4.6). The kernel only ever appends fields.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct TcpInfo {
     _states: [u8; 8],
-    _counters: [u32; 24],
-    _bytes: [u64; 4],
-    _segments: [u32; 3],
+    /// The fifth is `tcpi_unacked`, in segments.
+    counters: [u32; 24],
+    /// The third is `tcpi_bytes_acked`.
+    bytes: [u64; 4],
+    /// The third is `tcpi_notsent_bytes`.
+    segments: [u32; 3],
     min_rtt: u32,
 }
 
@@ -93,6 +116,29 @@ mod tests {
         client.read_exact(&mut [0]).expect("the server wrote");
         let rtt = round_trip(server.as_fd()).expect("Linux tells");
         assert!(rtt < Duration::from_millis(500), "{rtt:?}");
+    }
+
+    #[test]
+    fn what_a_peer_has_not_taken_is_known() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("the listener is open");
+        let (mut server, _) = listener.accept().expect("a client has connected");
+        let before = outgoing(server.as_fd()).expect("Linux tells");
+        assert!(!before.unsent && !before.in_flight, "{before:?}");
+        server.set_nonblocking(true).expect("an open socket can be told so");
+        let mut written = 0;
+        while let Ok(length) = server.write(&[0; 1 << 14]) {
+            written += length;
+        }
+        assert!(outgoing(server.as_fd()).expect("Linux tells").unsent, "{written} bytes for nobody");
+        client.read_exact(&mut vec![0; written]).expect("the server wrote");
+        // Its acknowledgement is on the way.
+        let taken = || outgoing(server.as_fd()).expect("Linux tells").acknowledged - before.acknowledged;
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while taken() < written as u64 && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(taken(), written as u64);
     }
 
     #[test]

@@ -84,9 +84,17 @@ impl Totals {
 
     /// A request begins. Returns whether it is late.
     pub(crate) fn entered(&self) -> bool {
-        let late = self.stopping.load(Relaxed);
+        let late = self.goes_on();
         if late {
             self.late.fetch_add(1, Relaxed);
+        }
+        late
+    }
+
+    /// Something goes on behind the answer of a request. Returns whether it began late.
+    pub(crate) fn goes_on(&self) -> bool {
+        let late = self.stopping.load(Relaxed);
+        if late {
             self.late_in_flight.fetch_add(1, Relaxed);
         }
         late

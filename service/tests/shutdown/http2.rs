@@ -195,3 +195,17 @@ fn c25_peer_that_never_answers_a_ping_has_its_stream_finished_and_holds_nothing_
     println!("a deaf peer with a stream of 1.5 s held the stop for {:?}", exit.after);
     assert!(exit.after < Duration::from_secs(5), "the stream took 1.5 s, and the stop {:?}", exit.after);
 }
+
+#[test]
+fn c25_peer_that_talks_and_never_answers_a_ping_costs_the_header_timeout_and_no_more() {
+    let mut service = Service::start(&[("HEADER_TIMEOUT", "700ms")]);
+    let mut client = Frames::connect(&service.http);
+    client.polite = false;
+    client.get(1, "/hello", "one");
+    client.until(|said| *said == Said::Ended { stream: 1 });
+    service.signal(Signal::TERM);
+    client.until(|said| matches!(said, Said::GoAway { .. }));
+    client.open_window(0, 1);
+    let exit = service.expect_exit(0);
+    assert!(exit.after < Duration::from_secs(6), "a peer that only talks held the drain for {:?}", exit.after);
+}

@@ -15,24 +15,48 @@ use tokio::time::{Sleep, sleep};
 
 use crate::{http::in_flight::InFlight, server::connection::Connection};
 
+/// HTTP/2 is given no more at a time. It takes a frame when the client has room for a byte of it, and keeps the rest to itself:
+/// with large frames a request would be over long before its answer has left.
+const PIECE: usize = 16 << 10;
+
 /// A response body and the guard of its request. hyper drops it when the body's last frame is on its way.
 #[derive(Debug)]
 pub(crate) struct TrackedBody {
     body: Body,
+    /// What is left of a frame that is handed over in pieces.
+    rest: Bytes,
+    in_pieces: bool,
     guard: Option<InFlight>,
     /// What a `Content-Length` leaves; hyper asks for nothing behind it.
     left: Option<u64>,
 }
 
 impl TrackedBody {
-    pub(crate) fn guarded(body: Body, length: Option<u64>, guard: InFlight) -> Self {
+    pub(crate) fn guarded(body: Body, length: Option<u64>, in_pieces: bool, guard: InFlight) -> Self {
         let left = length.or_else(|| body.size_hint().exact());
-        Self { body, guard: Some(guard), left }
+        Self { body, rest: Bytes::new(), in_pieces, guard: Some(guard), left }
     }
 
     /// The body of an answer that nobody has to wait for.
     pub(crate) fn free(body: Body) -> Self {
-        Self { body, guard: None, left: None }
+        Self { body, rest: Bytes::new(), in_pieces: false, guard: None, left: None }
+    }
+}
+
+impl TrackedBody {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let most = if self.in_pieces { PIECE } else { usize::MAX };
+        let piece = self.rest.split_to(self.rest.len().min(most));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 
@@ -41,7 +65,7 @@ impl HttpBody for TrackedBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = ready!(self.poll_piece(cx));
         // hyper asks `is_end_stream` after each frame and does not poll again when it is true, so that `None` may
         // never be seen.
         let over = match &frame {
@@ -51,7 +75,7 @@ impl HttpBody for TrackedBody {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.left = self.left.map(|left| left.saturating_sub(data));
-                self.left == Some(0) || frame.is_trailers() || self.body.is_end_stream()
+                self.left == Some(0) || frame.is_trailers() || self.is_end_stream()
             }
         };
         if let (true, Some(guard)) = (over, &mut self.guard) {
@@ -61,11 +85,16 @@ impl HttpBody for TrackedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }
 

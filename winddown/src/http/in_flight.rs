@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::extract::MatchedPath;
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -116,7 +116,7 @@ pub(crate) struct InFlight {
     late: bool,
     status: Option<u16>,
     complete: bool,
-    /// Its beginning and end are in the audit log.
+    /// It is the request itself, and its beginning and end are in the audit log.
     audited: bool,
     _token: TaskTrackerToken,
 }
@@ -136,7 +136,7 @@ impl InFlight {
 
     fn counted(request: Arc<RequestInfo>, connection: Arc<Connection>, token: TaskTrackerToken, audited: bool) -> Self {
         let server = connection.server();
-        let late = !server.admin && server.totals().entered();
+        let late = !server.admin && if audited { server.totals().entered() } else { server.totals().goes_on() };
         connection.enter(request.clone());
         Self { request, connection, late, status: None, complete: false, audited, _token: token }
     }
@@ -147,6 +147,12 @@ impl InFlight {
         self.complete = whole || self.request.method == Method::HEAD;
         let (connection, id) = (self.connection.id(), self.request.id());
         self.connection.server().audit(Event::HandlerDone { connection, status, id });
+    }
+
+    /// Whether an answer with this status ends HTTP/1 on the connection: an upgrade, or a tunnel (RFC 9110 §9.3.6).
+    pub(crate) fn agrees_to_upgrade(&self, status: StatusCode) -> bool {
+        let tunnel = self.request.method == Method::CONNECT && status.is_success();
+        tunnel || status == StatusCode::SWITCHING_PROTOCOLS
     }
 
     /// The last byte of the body was handed to the transport.

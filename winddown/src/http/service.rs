@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, routing::future::RouteFuture};
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
@@ -103,14 +103,17 @@ impl Future for ResponseFuture {
             Progress::Admitted { answer, version, guard } => {
                 let Ok(mut response) = ready!(answer.poll(cx));
                 let mut guard = guard.take().expect(ONCE);
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    guard.connection().upgrade_is_taken();
-                }
                 guard.answered(response.status().as_u16(), response.body().is_end_stream());
-                guard.connection().say_close(*version, &mut response);
+                if *version <= Version::HTTP_11 && guard.agrees_to_upgrade(response.status()) {
+                    guard.connection().upgrade_is_taken();
+                } else {
+                    guard.connection().say_close(*version, &mut response);
+                }
                 let length = response.headers().get(header::CONTENT_LENGTH);
                 let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-                Poll::Ready(Ok(response.map(|body| TrackedBody::guarded(body, length, guard))))
+                Poll::Ready(Ok(
+                    response.map(|body| TrackedBody::guarded(body, length, *version > Version::HTTP_11, guard))
+                ))
             }
         }
     }
@@ -118,7 +121,7 @@ impl Future for ResponseFuture {
 
 /// Adds `Connection: close`, where the protocol has it: HTTP/2 forbids it (RFC 9113 §8.2.2) and says GOAWAY.
 pub(crate) fn connection_close<B>(version: Version, response: &mut Response<B>) {
-    if version <= Version::HTTP_11 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if version <= Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }

@@ -4,9 +4,12 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, Wake},
     time::Duration,
 };
+
+use atomic_waker::AtomicWaker;
 
 use axum::{
     Error,
@@ -108,7 +111,7 @@ async fn converse<Fut: Future<Output = ()>>(
     handler: impl FnOnce(WebSocket) -> Fut,
 ) {
     let goodbye = Box::pin(draining.clone().goodbye());
-    let conversation = Conversation { socket, goodbye, closing: None };
+    let conversation = Conversation { socket, goodbye, closing: None, tasks: Arc::default() };
     let (give_back, let_go) = oneshot::channel();
     handler(WebSocket { conversation: Some(conversation), give_back: Some(give_back) }).await;
     // The handler may have moved it into a task of its own.
@@ -142,7 +145,7 @@ impl WebSocket {
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
         poll_fn(|cx| self.conversation().poll_ready(cx)).await?;
         self.conversation().start_send(message)?;
-        poll_fn(|cx| Pin::new(&mut self.conversation().socket).poll_flush(cx)).await
+        poll_fn(|cx| self.conversation().poll_flush(cx)).await
     }
 
     fn conversation(&mut self) -> &mut Conversation {
@@ -178,19 +181,23 @@ impl Sink<Message> for WebSocket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Pin::new(&mut self.conversation().socket).poll_flush(cx)
+        self.conversation().poll_flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Pin::new(&mut self.conversation().socket).poll_close(cx)
+        self.conversation().poll_close(cx)
     }
 }
 
 /// The WebSocket itself and how far its end has come.
+///
+/// After a `split` two tasks poll it, one to read and one to write. Reading writes, too (pongs, close frames), and both wait for
+/// the goodbye: so whatever is waited for wakes both.
 struct Conversation {
     socket: ws::WebSocket,
     goodbye: Pin<Box<dyn Future<Output = ()> + Send>>,
     closing: Option<Closing>,
+    tasks: Arc<Tasks>,
 }
 
 /// We have closed, or are about to.
@@ -200,6 +207,19 @@ struct Closing {
     until: Pin<Box<Sleep>>,
 }
 
+#[derive(Default)]
+struct Tasks {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Wake for Tasks {
+    fn wake(self: Arc<Self>) {
+        self.reader.wake();
+        self.writer.wake();
+    }
+}
+
 impl Conversation {
     fn say(&mut self, code: u16) {
         let reason = if code == close_code::AWAY { REASON } else { "" };
@@ -207,34 +227,33 @@ impl Conversation {
         self.closing = Some(Closing { frame: Some(frame), until: Box::pin(sleep(PEERS_CLOSE)) });
     }
 
-    /// Says goodbye when it is time. An error shows at the next read.
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>) {
+    /// Says goodbye when it is time. Ready when the time for the peer's own is over. An error shows at the next read.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.closing.is_none() && self.goodbye.as_mut().poll(cx).is_ready() {
             self.say(close_code::AWAY);
         }
-        let Some(Closing { frame, .. }) = &mut self.closing else { return };
+        let Some(Closing { frame, until }) = &mut self.closing else { return Poll::Pending };
         if frame.is_some() && Pin::new(&mut self.socket).poll_ready(cx).is_ready() {
             let frame = frame.take().expect("just seen");
             let _ = Pin::new(&mut self.socket).start_send(frame);
         }
         let _ = Pin::new(&mut self.socket).poll_flush(cx);
+        until.as_mut().poll(cx)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
-        self.poll_goodbye(cx);
+        self.tasks.reader.register(cx.waker());
+        let waker = self.tasks.clone().into();
+        let cx = &mut Context::from_waker(&waker);
         // First: a peer that goes on and on must not keep us.
-        if self.closing.as_mut().is_some_and(|closing| closing.until.as_mut().poll(cx).is_ready()) {
+        if self.poll_goodbye(cx).is_ready() {
             return Poll::Ready(None);
         }
         Pin::new(&mut self.socket).poll_next(cx)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_goodbye(cx);
-        if self.closing.is_some() {
-            return Poll::Ready(Err(Error::new(REASON)));
-        }
-        Pin::new(&mut self.socket).poll_ready(cx)
+        self.poll_write(cx, Sink::poll_ready)
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
@@ -242,6 +261,30 @@ impl Conversation {
             self.closing = Some(Closing { frame: None, until: Box::pin(sleep(PEERS_CLOSE)) });
         }
         Pin::new(&mut self.socket).start_send(message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_write(cx, Sink::poll_flush)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_write(cx, Sink::poll_close)
+    }
+
+    /// Writing ends with an error when the goodbye is due and the peer reads nothing, or has had its time.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut ws::WebSocket>, &mut Context<'_>) -> Poll<Result<(), Error>>,
+    ) -> Poll<Result<(), Error>> {
+        self.tasks.writer.register(cx.waker());
+        let waker = self.tasks.clone().into();
+        let cx = &mut Context::from_waker(&waker);
+        let over = self.poll_goodbye(cx).is_ready();
+        if over || self.closing.as_ref().is_some_and(|closing| closing.frame.is_some()) {
+            return Poll::Ready(Err(Error::new(REASON)));
+        }
+        write(Pin::new(&mut self.socket), cx)
     }
 
     /// Closes, unless that has begun, and waits for the peer to do so, too.

@@ -50,7 +50,7 @@ pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Route
 async fn accept_all(server: &Server, listener: &Listening, spawn: impl Fn(Stream, Peer, Option<OwnedSemaphorePermit>)) {
     let (name, mut full, mut out_of_resources) = (&server.name, Complaint::default(), Complaint::default());
     let limit = server.transport.max_connections.filter(|_| !server.admin);
-    let slots = limit.map(|limit| Arc::new(Semaphore::new(limit.get())));
+    let slots = limit.map(|limit| Arc::new(Semaphore::new(limit.get().min(Semaphore::MAX_PERMITS))));
     loop {
         let slot = match &slots {
             Some(slots) => {

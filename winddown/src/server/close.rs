@@ -87,7 +87,7 @@ pub struct ListenerReport {
 /// Not cancel safe: a connection may be accepted and not handed over.
 pub(super) async fn close(
     server: String,
-    listener: Listener,
+    mut listener: Listener,
     cap: Duration,
     given_up: &CancellationToken,
     mut accepted: impl FnMut(Stream, Peer),
@@ -95,12 +95,7 @@ pub(super) async fn close(
     let address = listener.address()?;
     let began = Instant::now();
     let closed = refuse_newcomers(&listener.socket);
-    if let Some(file) = &listener.file
-        && let Err(error) = file.remove()
-    {
-        // While the socket is open, or its inode might already be another's.
-        tracing::warn!(%error, %address, "the socket file stays behind");
-    }
+    drop(listener.file.take());
     // tokio's own accept knows only what epoll has told; the last look must be the kernel's.
     let queue = Queue::of(listener.socket)?;
     let (mut saved, mut out_of_resources) = (0, Complaint::default());

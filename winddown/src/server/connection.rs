@@ -135,6 +135,11 @@ impl Connection {
         }
     }
 
+    /// Requests are admitted until [`Connection::close`] comes again.
+    pub(super) fn open_until_told(&self) {
+        self.closing.store(false, Relaxed);
+    }
+
     pub(crate) fn request_begins(&self, length: Option<u64>) {
         self.wire.request(length);
     }
@@ -169,7 +174,9 @@ impl Connection {
     /// Whether a request or somebody who reads its body is at work, an answer has not left yet, or another protocol is
     /// spoken.
     pub(super) fn is_busy(&self) -> bool {
-        self.is_serving() || self.wire.has_uploads() || self.wire.has_unflushed() || self.is_upgraded()
+        let wire = &self.wire;
+        let unsaid = wire.has_uploads() || wire.has_unflushed() || wire.has_backlog();
+        self.is_serving() || unsaid || self.is_upgraded()
     }
 
     /// The requests that are being answered on it.

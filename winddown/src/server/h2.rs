@@ -25,6 +25,9 @@ const PONG_CAP: Duration = Duration::from_secs(1);
 /// Serves streams until the peer leaves, or the last one is over after our GOAWAY.
 pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
     let tokens = &connection.server().tokens;
+    // A drain that began during the handshake has told this peer nothing: its streams are served until it is told.
+    connection.open_until_told();
+    connection.wire.is_http2();
     let pong = (io.stream().round_trip().unwrap_or_default() * 4).clamp(PONG, PONG_CAP);
     let executor = TrackedExecutor { tasks: connection.server().connections.tracker() };
     let transport = &connection.server().transport;
@@ -52,16 +55,27 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
         () = go_away => conn.as_mut().graceful_shutdown(),
     }
 
+    let told = Instant::now();
+    let (pongs, reads) = (connection.wire.pongs(), connection.wire.reads());
     let mute = async {
-        let (told, reads) = (Instant::now(), connection.wire.reads());
         tokens.closing.cancelled().await;
         sleep_until(told + pong).await;
         connection.close(0);
-        // Only a peer that has said nothing at all since the PING (case c25) is left, and not while it has a stream. One
-        // that answers is closed by h2 itself, when the last frame has found room in its window.
-        while connection.is_serving() || connection.wire.reads() != reads {
+        let (mut heard, mut silent_since) = (reads, told);
+        // A peer that has answered is closed by h2 itself, when the last frame has found room in its window.
+        while connection.wire.pongs() == pongs {
+            if heard != connection.wire.reads() {
+                (heard, silent_since) = (connection.wire.reads(), Instant::now());
+            }
+            let patience = if heard == reads { pong } else { transport.header_timeout() };
+            if !connection.is_serving() && silent_since.elapsed() >= patience {
+                return; // It says nothing at all, or nothing more (case c25).
+            }
             sleep(PONG).await;
         }
+        // If it is still there at the deadline, it has something to say, and is cut.
+        connection.wire.backlog(true);
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         _ = conn.as_mut() => Closed::Graceful,

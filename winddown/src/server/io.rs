@@ -1,11 +1,5 @@
 //! The socket as hyper sees it: bytes that were sniffed come first, bytes are counted, a peer that takes none is not
 //! waited for without end, and its shutdown lingers.
-//!
-//! # The lingering close
-//!
-//! A socket that is closed while unread bytes arrive answers with RST, and an RST can take from the client a response
-//! that it has not read yet (RFC 9112 §9.6). So the shutdown sends FIN, then reads and discards until the peer's FIN.
-//! Two bounds keep it short: silence for a few of the connection's own round trips, and [`LINGER`] in all.
 
 use std::{
     future::Future,
@@ -13,7 +7,7 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, SystemTime},
 };
 
@@ -24,17 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::WaitForCancellationFutureOwned, task::task_tracker::TaskTrackerToken};
 
-use crate::server::{connection::Connection, stream::Stream};
-
-/// Longest time for which a peer that goes on sending is read after we have said our last word.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Shortest silence that ends the linger, for peers next door; farther ones have four of their round trips.
-const LINGER_SILENCE: Duration = Duration::from_millis(25);
-
-/// The silence that ends it for a peer whose upload was answered before its end: it may think between two writes, and it
-/// reads no answer before it has written.
-const LINGER_UPLOAD: Duration = Duration::from_millis(250);
+use crate::server::{connection::Connection, linger::Linger, stream::Stream};
 
 /// Longest time that the last word may take to leave: it is far smaller than any socket's send buffer.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -54,34 +38,26 @@ pub(crate) struct Io {
     stream: Stream,
     sniffed: Bytes,
     connection: Arc<Connection>,
-    linger: Option<Linger>,
-    /// The peer takes nothing of what is written; fires when that has gone on for too long.
-    stalled: Option<Pin<Box<Sleep>>>,
+    linger: Option<Box<Linger>>,
+    stall: Option<Stall>,
     /// After an upgrade: whoever has the socket then is cut off here when the server aborts.
     aborted: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Travels with the socket into an upgrade, so that a WebSocket is still waited for.
     _tracked: TaskTrackerToken,
 }
 
+/// A write that the socket did not take.
 #[derive(Debug)]
-struct Linger {
-    until: Instant,
-    silence: Duration,
+struct Stall {
+    /// What the peer's kernel had taken when the timer was last set.
+    acknowledged: Option<u64>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Io {
     pub(super) fn new(stream: Stream, connection: Arc<Connection>) -> Self {
         let tracked = connection.server().connections.token();
-        Self {
-            stream,
-            sniffed: Bytes::new(),
-            connection,
-            linger: None,
-            stalled: None,
-            aborted: None,
-            _tracked: tracked,
-        }
+        Self { stream, sniffed: Bytes::new(), connection, linger: None, stall: None, aborted: None, _tracked: tracked }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -115,7 +91,12 @@ impl Io {
     /// After an upgrade nobody else can cut the connection: its own task is over, and the socket is in other hands.
     fn poll_aborted(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.connection.is_upgraded() {
-            let aborted = || Box::pin(self.connection.server().tokens.aborted.clone().cancelled_owned());
+            let server = self.connection.server();
+            let aborted = || {
+                // Nor does anybody else find out that the peer has vanished.
+                self.stream.probe_after(server.transport.keep_alive_timeout);
+                Box::pin(server.tokens.aborted.clone().cancelled_owned())
+            };
             if self.aborted.get_or_insert_with(aborted).as_mut().poll(cx).is_ready() {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
@@ -123,47 +104,55 @@ impl Io {
         Ok(())
     }
 
-    /// Bounds the wait of a write that the socket did not take.
+    /// Bounds the wait of a write that the socket did not take. A socket takes more only when a good part of its buffer is
+    /// free, so a slow peer that does take something is known by its acknowledgements.
     fn or_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.stall = None;
             return written;
         }
         let patience = self.connection.server().transport.progress_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        stalled.as_mut().poll(cx).map(|()| {
-            tracing::debug!(peer = %self.connection.peer(), ?patience, "the peer takes nothing of its response");
-            Err(io::ErrorKind::TimedOut.into())
-        })
+        let acknowledged = |stream: &Stream| stream.outgoing().map(|outgoing| outgoing.acknowledged);
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            acknowledged: acknowledged(&self.stream),
+            timer: Box::pin(sleep(patience)),
+        });
+        loop {
+            ready!(stall.timer.as_mut().poll(cx));
+            let now = acknowledged(&self.stream);
+            if now == stall.acknowledged {
+                tracing::debug!(peer = %self.connection.peer(), ?patience, "the peer takes nothing of its response");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            stall.acknowledged = now;
+            stall.timer.as_mut().reset(Instant::now() + patience);
+        }
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.is_none() {
-            let shortest = if self.connection.wire.has_cut_upload() { LINGER_UPLOAD } else { LINGER_SILENCE };
-            let silence = (self.stream.round_trip().unwrap_or_default() * 4).clamp(shortest, LINGER);
-            self.linger = Some(Linger::new(silence));
+            let upload_was_cut = self.connection.wire.has_cut_upload();
+            self.linger = Some(Linger::new(self.stream.round_trip(), upload_was_cut).into());
         }
         let linger = self.linger.as_mut().expect("just made");
+        let patience = self.connection.server().transport.progress_timeout;
         let mut discard = [MaybeUninit::uninit(); 4096];
         loop {
             let mut buf = ReadBuf::uninit(&mut discard);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() && Instant::now() < linger.until => linger.heard(),
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && !linger.is_over() => linger.heard(),
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return linger.timer.as_mut().poll(cx),
+                Poll::Pending => ready!(linger.poll_silence(cx)),
+            }
+            if linger.is_over() {
+                let outgoing = self.stream.outgoing();
+                self.connection.wire.backlog(outgoing.is_some_and(|outgoing| outgoing.unsent));
+                if !linger.goes_on(outgoing, patience) {
+                    return Poll::Ready(());
+                }
             }
         }
-    }
-}
-
-impl Linger {
-    fn new(silence: Duration) -> Self {
-        Self { until: Instant::now() + LINGER, silence, timer: Box::pin(sleep(silence)) }
-    }
-
-    fn heard(&mut self) {
-        let silent = Instant::now() + self.silence;
-        self.timer.as_mut().reset(silent.min(self.until));
     }
 }
 
@@ -229,6 +218,10 @@ impl AsyncWrite for Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        self.connection.socket_is_gone();
+        if self.connection.is_upgraded() {
+            // Whoever had it knows no lingering close; in TLS, close_notify is due all the same.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+            self.connection.socket_is_gone();
+        }
     }
 }

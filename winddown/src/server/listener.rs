@@ -4,10 +4,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::{
-            fs::{FileTypeExt, MetadataExt},
-            net::UnixStream as StdUnixStream,
-        },
+        unix::fs::{FileTypeExt, MetadataExt},
     },
     path::{Path, PathBuf},
 };
@@ -27,9 +24,9 @@ const BACKLOG: u16 = 4096;
 /// A socket that listens, for [`Shutdown::serve`](crate::Shutdown::serve). Made by [`bind`], or from a listener of tokio.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) socket: Listening,
-    /// The file of a Unix socket that [`bind`] made, and that goes when it closes.
+    /// The file of a Unix socket that [`bind`] made. Dropped first: while the socket is open, its inode is no other's.
     pub(super) file: Option<SocketFile>,
+    pub(super) socket: Listening,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<super::tls::Tls>,
 }
@@ -82,11 +79,15 @@ fn bind_unix(path: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether `path` is a socket on which nobody listens.
+/// Whether `path` is a socket on which nobody listens. Somebody who does may have no room in his queue: that is not waited for.
 fn is_abandoned(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    is_socket && StdUnixStream::connect(path).is_err_and(refused)
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    is_socket && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 impl Listener {
@@ -111,8 +112,8 @@ impl Listener {
             Listening::Tcp(listener) => listener.local_addr().map(Address::Tcp),
             Listening::Unix(listener) => {
                 let address = listener.local_addr()?;
-                let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
-                Ok(Address::Unix(path.to_owned()))
+                // One of another maker may have no name, or one that is no path.
+                Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("(unnamed)")).to_owned()))
             }
         }
     }
@@ -165,7 +166,8 @@ impl AsFd for Listening {
     }
 }
 
-/// The file of a Unix socket, known by more than its name: a successor may have put its own in its place.
+/// The file of a Unix socket, known by more than its name: a successor may have put its own in its place. Removed when it is
+/// dropped.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -178,10 +180,15 @@ impl SocketFile {
         let file = std::fs::symlink_metadata(&path)?;
         Ok(Self { path, device: file.dev(), inode: file.ino() })
     }
+}
 
-    /// Removes it, if it is still the one that was made.
-    pub(super) fn remove(&self) -> io::Result<()> {
+impl Drop for SocketFile {
+    fn drop(&mut self) {
         let is_ours = |file: std::fs::Metadata| (file.dev(), file.ino()) == (self.device, self.inode);
-        if std::fs::symlink_metadata(&self.path).is_ok_and(is_ours) { std::fs::remove_file(&self.path) } else { Ok(()) }
+        if std::fs::symlink_metadata(&self.path).is_ok_and(is_ours)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "the socket file stays behind");
+        }
     }
 }

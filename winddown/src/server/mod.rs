@@ -7,11 +7,13 @@ pub(crate) mod close;
 pub(crate) mod connection;
 pub(crate) mod connections;
 mod drive;
+mod frames;
 mod h1;
 mod h2;
 #[cfg(target_os = "linux")]
 mod handshake;
 mod io;
+mod linger;
 pub(crate) mod listener;
 mod sniff;
 mod stream;

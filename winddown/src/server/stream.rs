@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::net::SendFlags;
+use socket2::TcpKeepalive;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -80,6 +81,20 @@ impl Stream {
     /// The shortest round trip that the kernel has seen; `None` where there is none, on a Unix socket.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         sys::round_trip(self.as_fd())
+    }
+
+    /// What the kernel still has for the peer; `None` where it does not say. What is written to a Unix socket, its peer has.
+    pub(super) fn outgoing(&self) -> Option<sys::Outgoing> {
+        sys::outgoing(self.as_fd())
+    }
+
+    /// Asks a peer that has been silent for so long whether it is still there.
+    pub(super) fn probe_after(&self, silence: Duration) {
+        let probes = TcpKeepalive::new().with_time(silence).with_interval(silence / 4).with_retries(3);
+        // A Unix socket needs none: its peer cannot vanish without a FIN.
+        if let Err(error) = socket2::SockRef::from(self).set_tcp_keepalive(&probes) {
+            tracing::debug!(%error, "no probes of a silent peer");
+        }
     }
 
     /// Resolves when the peer has said something, or its end; a TLS session has always heard something. Cancel safe.

@@ -8,7 +8,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{
             AtomicBool, AtomicU32,
             Ordering::{AcqRel, Relaxed},
@@ -17,7 +17,10 @@ use std::{
     task::Waker,
 };
 
-use crate::server::behind::{Behind, ends, keep_tail};
+use crate::server::{
+    behind::{Behind, ends, keep_tail},
+    frames::Frames,
+};
 
 /// The end of a request head.
 const END: &[u8; 4] = b"\r\n\r\n";
@@ -47,6 +50,10 @@ pub(super) struct Wire {
     upload_cut: AtomicBool,
     /// hyper is done, and the socket lingers.
     ending: AtomicBool,
+    /// It lingers with something that the peer has not taken.
+    backlog: AtomicBool,
+    /// HTTP/2 is spoken: there are frames to follow, and no heads to count.
+    frames: OnceLock<Mutex<Frames>>,
     /// What is known of bytes behind a body. Locked by the connection's task, and by whoever answers for it.
     behind: Mutex<Behind>,
     /// The connection's task, when what it waits for may end on another one.
@@ -69,6 +76,9 @@ impl Wire {
     /// `bytes` are on their way to hyper.
     pub(super) fn read(&self, bytes: &[u8]) {
         self.heard();
+        if let Some(frames) = self.frames.get() {
+            return frames.lock().unwrap_or_else(PoisonError::into_inner).read(bytes);
+        }
         let mut behind = self.behind();
         if self.has_uploads() {
             return behind.read(bytes, None, false); // The request's own body.
@@ -83,6 +93,17 @@ impl Wire {
         // hyper takes a bare line feed for the end of a line, too.
         self.clean.store(tail == *END || tail.ends_with(b"\n\n"), Relaxed);
         self.unclaimed.store(true, Relaxed);
+    }
+
+    /// From now on HTTP/2 is read, from its preface on.
+    pub(super) fn is_http2(&self) {
+        let _ = self.frames.set(Mutex::default());
+    }
+
+    /// How many PINGs the peer has answered.
+    pub(super) fn pongs(&self) -> u32 {
+        let pongs = |frames: &Mutex<Frames>| frames.lock().unwrap_or_else(PoisonError::into_inner).pongs();
+        self.frames.get().map_or(0, pongs)
     }
 
     fn behind(&self) -> MutexGuard<'_, Behind> {
@@ -175,6 +196,14 @@ impl Wire {
     /// hyper is done with the connection, which lingers.
     pub(super) fn ends(&self) {
         self.ending.store(true, Relaxed);
+    }
+
+    pub(super) fn backlog(&self, is_there: bool) {
+        self.backlog.store(is_there, Relaxed);
+    }
+
+    pub(super) fn has_backlog(&self) -> bool {
+        self.backlog.load(Relaxed)
     }
 
     pub(super) fn is_ending(&self) -> bool {

@@ -104,3 +104,29 @@ async fn client_that_takes_nothing_of_its_response_is_given_up() {
     process.signal();
     assert_eq!(process.report().await.exit_code(), 0);
 }
+
+#[tokio::test]
+async fn client_that_takes_its_response_slowly_is_not_given_up() {
+    const LENGTH: usize = 24 << 20;
+    let stop = with_transport(Transport { progress_timeout: SHORT, ..Transport::default() });
+    let (_, address) = serve(&stop, "public", Router::new().route("/big", get(async || vec![b'x'; LENGTH]))).await;
+    let process = Process::run(stop).await;
+    let mut stream = ask(address, "/big").await.expect("the server listens");
+    let (mut block, mut length, mut began) = (vec![0; 64 << 10], 0, std::time::Instant::now());
+    // So slowly that the socket has no room for more in many times the time-out, and never so slowly that it takes nothing.
+    while began.elapsed() < SHORT * 8 {
+        length += stream.read(&mut block).await.expect("no reset");
+        tokio::time::sleep(SHORT / 20).await;
+    }
+    began = std::time::Instant::now();
+    loop {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut block)).await.expect("in time").expect("no reset");
+        length += read;
+        if read == 0 || length >= LENGTH {
+            break;
+        }
+    }
+    assert!(length >= LENGTH, "{length} bytes, the last of them after {:?}", began.elapsed());
+    process.signal();
+    assert_eq!(process.report().await.exit_code(), 0);
+}

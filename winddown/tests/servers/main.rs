@@ -2,6 +2,7 @@
 
 mod events;
 mod http1;
+mod http2;
 mod lifecycle;
 mod limits;
 mod process;

@@ -117,3 +117,31 @@ async fn c11_offer_that_nobody_takes_costs_no_answer() {
     process.signal();
     assert_eq!(process.report().await.exit_code(), 0);
 }
+
+#[tokio::test]
+async fn c14_tunnel_by_connect_is_the_handlers_own() {
+    let stop = no_lame_duck();
+    let tunnel = async move |draining: Draining, mut request: Request| {
+        let (hold, upgrade) = (draining.hold(), hyper::upgrade::on(&mut request));
+        tokio::spawn(async move {
+            let (mut from, mut to) = tokio::io::split(TokioIo::new(upgrade.await.expect("it is agreed upon")));
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+            drop(hold);
+        });
+    };
+    let (_, address) = serve(&stop, "public", Router::new().fallback(tunnel)).await;
+    let process = Process::run(stop).await;
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    stream.write_all(b"CONNECT there:1 HTTP/1.1\r\nHost: there:1\r\n\r\n").await.expect("the server reads");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.expect("an answer"));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    process.signal();
+    process.until(Phase::Drain).await;
+    stream.write_all(b"x").await.expect("the tunnel is open");
+    assert_eq!(stream.read_u8().await.expect("the tunnel echoes"), b'x');
+    drop(stream);
+    assert_eq!(process.report().await.exit_code(), 0);
+}

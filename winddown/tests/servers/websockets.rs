@@ -210,3 +210,54 @@ async fn a_handler_that_returns_in_peace_closes_with_1000() {
     process.signal();
     assert_eq!(process.report().await.exit_code(), 0);
 }
+
+#[tokio::test]
+async fn c14_websocket_that_was_split_between_tasks_gets_1001() {
+    let stop = no_lame_duck();
+    let split = async |socket: WebSocket| {
+        let (mut to, mut from) = socket.split();
+        let (pass, mut passed) = mpsc::channel(1);
+        let writing = tokio::spawn(async move {
+            while let Some(message) = passed.recv().await {
+                if to.send(message).await.is_err() {
+                    break;
+                }
+            }
+        });
+        while let Some(Ok(message)) = from.next().await {
+            if pass.send(message).await.is_err() {
+                break;
+            }
+        }
+        drop(pass);
+        writing.await.expect("no panic");
+    };
+    let router = Router::new().route("/ws", any(async move |upgrade: WebSocketUpgrade| upgrade.on_upgrade(split)));
+    let (_, address) = serve(&stop, "public", router).await;
+    let process = Process::run(stop).await;
+    let mut socket = open(address).await;
+    // The writer was the last to wait for the goodbye.
+    assert_echoes(&mut socket).await;
+    process.signal();
+    assert_eq!(close_code(&mut socket).await, 1001);
+    while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    assert_eq!(process.report().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn c14_peer_that_reads_nothing_holds_no_longer_than_the_jitter_and_a_second() {
+    let stop = no_lame_duck();
+    let flood = async |mut socket: WebSocket| {
+        let message = Message::Binary(vec![0; 1 << 20].into());
+        while socket.send(message.clone()).await.is_ok() {}
+    };
+    let router = Router::new().route("/ws", any(async move |upgrade: WebSocketUpgrade| upgrade.on_upgrade(flood)));
+    let (_, address) = serve(&stop, "public", router).await;
+    let process = Process::run(stop).await;
+    let socket = open(address).await;
+    process.signal();
+    let report = process.report().await;
+    assert_eq!((report.exit_code(), report.requests.cut), (0, 0));
+    assert!(report.duration < Duration::from_secs(8), "{:?}", report.duration);
+    drop(socket);
+}

@@ -21,6 +21,8 @@ pub(super) struct Certificate {
     current: RwLock<Arc<CertifiedKey>>,
     /// What the files held when they were last looked at, good or bad.
     seen: Mutex<Contents>,
+    /// What is wrong with them now, and was said.
+    wrong: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -40,20 +42,25 @@ impl Certificate {
         let paths = Paths { certificate, key };
         let seen = paths.contents()?;
         let current = paths.pair(&seen)?;
-        Ok(Self { paths, current: RwLock::new(current.into()), seen: Mutex::new(seen) })
+        Ok(Self { paths, current: RwLock::new(current.into()), seen: Mutex::new(seen), wrong: Mutex::default() })
     }
 
     /// Takes what the files hold now, if it is new and a pair. Blocks.
     pub(super) fn refresh(&self) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         match self.newer() {
-            Ok(None) => {}
+            Ok(None) => *wrong = None,
             Ok(Some(pair)) => {
+                *wrong = None;
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = pair.into();
                 tracing::info!(certificate = %self.paths.certificate.display(), "new certificate");
             }
             Err(error) => {
                 let source = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, source, "the certificate has changed and is refused; the old one stays");
+                if *wrong != source {
+                    tracing::error!(%error, source, "the certificate has changed and is refused; the old one stays");
+                    *wrong = source;
+                }
             }
         }
     }
