@@ -13,14 +13,14 @@ use crate::{
 
 #[test]
 fn c01_accept_queue_of_a_unix_socket_is_served_when_the_listener_closes() {
-    let (folder, mut service) = start(&[]);
-    service.freeze();
+    // One connection more than this and it waits in the queue, for as long as the first one lasts.
+    let (folder, mut service) = start(&[("MAX_CONNECTIONS", "1")]);
+    let _first = service.idle("first");
     let mut queued: Vec<Wire> = (0..100).map(|_| service.connect()).collect();
     for (i, wire) in queued.iter_mut().enumerate() {
         wire.send(get("/hello", &format!("queued-{i}"))).expect("the kernel takes it");
     }
     service.signal(Signal::TERM);
-    service.signal(Signal::CONT);
     for (i, wire) in queued.iter_mut().enumerate() {
         let response = wire.response().unwrap_or_else(|broken| panic!("connection {i}: {broken:?}"));
         assert_eq!(response.status, 200, "connection {i}: {response:?}");
