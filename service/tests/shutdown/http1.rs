@@ -9,14 +9,14 @@ use crate::{
 
 #[test]
 fn c01_accept_queue_is_served_when_the_listener_closes() {
-    let mut service = Service::start(&[]);
-    service.freeze();
+    // One connection more than this and it waits in the queue, for as long as the first one lasts.
+    let mut service = Service::start(&[("MAX_CONNECTIONS", "1")]);
+    let _first = service.idle("first");
     let mut queued: Vec<Wire> = (0..100).map(|_| service.connect()).collect();
     for (i, wire) in queued.iter_mut().enumerate() {
         wire.send(get("/hello", &format!("queued-{i}"))).expect("the kernel takes it");
     }
     service.signal(Signal::TERM);
-    service.signal(Signal::CONT);
     assert_all_served(&mut queued);
     service.expect_exit(0);
 }

@@ -4,6 +4,9 @@
 //! `STORM_RESTARTS` says how often (default 3), and with `STORM_RATE` so many connections a second must have been
 //! reached; without it the rate is printed only, since a build for debugging on a busy machine does not reach what a
 //! release does. `just storm` is the whole of it.
+//!
+//! It takes many restarts to see a small gap: where the listener was only emptied before it was closed, 250 of them lost 13
+//! connections.
 
 use std::{
     env,
