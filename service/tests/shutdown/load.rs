@@ -8,7 +8,7 @@ use std::{
     io::{self, ErrorKind},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -29,7 +29,7 @@ pub(crate) type Connect<'a> = &'a (dyn Fn(usize) -> io::Result<Wire> + Sync);
 
 /// One client: it connects again whenever it has to.
 pub(crate) struct Client<'a> {
-    pub(crate) name: usize,
+    name: usize,
     pub(crate) sequence: usize,
     connect: Connect<'a>,
     /// The connection has not carried a response yet.
@@ -88,6 +88,15 @@ pub(crate) fn one_request_each(client: &mut Client<'_>, mut wire: Wire) {
 /// A connection for as many requests as it takes.
 pub(crate) fn one_after_another(client: &mut Client<'_>, mut wire: Wire) {
     while client.request(&mut wire) {}
+}
+
+/// The least careful client there is: it never looks whether the connection is still there before it writes. Some
+/// think for less time than an idle connection has, so that the drain meets their requests; some for longer, so that
+/// the farewell does.
+pub(crate) fn with_a_pause_between(client: &mut Client<'_>, mut wire: Wire) {
+    while client.request(&mut wire) {
+        thread::sleep(Duration::from_millis(2 + client.name as u64 % 8 * 3));
+    }
 }
 
 impl<'a> Client<'a> {

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use crate::{
     harness::{Service, Signal},
-    load::{Client, one_after_another, one_request_each, storm},
+    load::{Client, one_after_another, one_request_each, storm, with_a_pause_between},
     wire::{End, Wire},
 };
 
@@ -37,15 +37,6 @@ fn c04_storm_of_clients_that_think() {
 #[test]
 fn c04_storm_of_clients_that_think_without_a_lame_duck() {
     storm(Service::start(&[]), with_a_pause_between);
-}
-
-/// The least careful client there is: it never looks whether the connection is still there before it writes. Some
-/// think for less time than an idle connection has, so that the drain meets their requests; some for longer, so that
-/// the farewell does.
-fn with_a_pause_between(client: &mut Client<'_>, mut wire: Wire) {
-    while client.request(&mut wire) {
-        thread::sleep(Duration::from_millis(2 + client.name as u64 % 8 * 3));
-    }
 }
 
 #[test]

@@ -11,10 +11,10 @@ use crate::{
     certificates::{Files, Pair, trusting, trusting_with},
     frames::{ANY_STREAM, Frames, Said, goodbyes},
     harness::{Service, Settings, Signal},
-    load::{one_after_another, one_request_each, storm},
+    load::{one_after_another, one_request_each, storm, with_a_pause_between},
     observe::eventually,
     stream::{Stream, client},
-    wire::{End, Wire},
+    wire::{End, Wire, get},
 };
 
 #[test]
@@ -68,6 +68,31 @@ fn c19_handshake_that_never_ends_costs_the_header_timeout_and_no_more() {
     println!("half a ClientHello held the stop for {:?}", exit.after);
     assert!(exit.after >= HEADER_TIMEOUT, "a handshake has as long as a slow head, not {:?}", exit.after);
     assert!(exit.after < HEADER_TIMEOUT + Duration::from_secs(3), "held for {:?}", exit.after);
+}
+
+#[test]
+fn c18_half_a_record_at_the_drain_is_served_when_the_rest_arrives() {
+    let (mut service, _) = start(&[]);
+    let mut used = service.idle("before");
+    let mut fresh = service.connect();
+    let request = get("/hello", "halved");
+    let rests = [&mut used, &mut fresh].map(|wire| {
+        let Stream::Tls(stream) = &mut wire.stream else { unreachable!("the service speaks TLS") };
+        stream.conn.writer().write_all(request.as_bytes()).expect("memory takes it");
+        let [one, two] = halves(&mut stream.conn);
+        stream.sock.write_all(&one).expect("the service reads");
+        two
+    });
+    service.signal(Signal::TERM);
+    service.await_phase("drain");
+    for (wire, rest) in [used, fresh].iter_mut().zip(rests) {
+        let Stream::Tls(stream) = &mut wire.stream else { unreachable!("the service speaks TLS") };
+        stream.sock.write_all(&rest).expect("the connection waits for the rest");
+        let response = wire.response().expect("half a record is a request under way");
+        assert_eq!((response.status, response.closes()), (200, true), "{response:?}");
+        assert_eq!(wire.end(), End::Fin);
+    }
+    service.expect_exit(0);
 }
 
 #[test]
@@ -137,6 +162,11 @@ fn c19_storm_of_busy_tls_connections_without_a_lame_duck() {
     storm(start(&[]).0, one_after_another);
 }
 
+#[test]
+fn c19_storm_of_tls_clients_that_think_without_a_lame_duck() {
+    storm(start(&[]).0, with_a_pause_between);
+}
+
 /// A service with a certificate of its own, and what its clients trust.
 pub(crate) fn start(settings: Settings<'_>) -> (Service, Arc<ClientConfig>) {
     let pair = Pair::new();
@@ -144,7 +174,7 @@ pub(crate) fn start(settings: Settings<'_>) -> (Service, Arc<ClientConfig>) {
     (Service::start_with_tls(Files::of(&pair), trust.clone(), settings), trust)
 }
 
-/// What the client says first, in two pieces.
+/// What the client has to say, in two pieces.
 fn halves(session: &mut ClientConnection) -> [Vec<u8>; 2] {
     let mut hello = Vec::new();
     session.write_tls(&mut hello).expect("memory takes it");

@@ -7,7 +7,7 @@ use winddown::Address;
 
 use crate::{
     harness::{PATIENCE, Service, Settings, Signal},
-    load::{one_after_another, one_request_each, storm},
+    load::{one_after_another, one_request_each, storm, with_a_pause_between},
     wire::{End, Wire, get},
 };
 
@@ -48,6 +48,13 @@ fn c01_storm_of_new_connections_over_a_unix_socket_without_a_lame_duck() {
 fn c04_storm_of_busy_connections_over_a_unix_socket_without_a_lame_duck() {
     let (folder, service) = start(&[]);
     storm(service, one_after_another);
+    assert_no_sockets(&folder);
+}
+
+#[test]
+fn c04_storm_of_clients_that_think_over_a_unix_socket_without_a_lame_duck() {
+    let (folder, service) = start(&[]);
+    storm(service, with_a_pause_between);
     assert_no_sockets(&folder);
 }
 
