@@ -132,3 +132,28 @@ async fn a_file_that_is_no_socket_is_never_replaced() {
     assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
     assert!(file.path().exists());
 }
+
+#[tokio::test]
+async fn somebody_who_listens_and_does_not_accept_is_no_reason_to_wait() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("socket");
+    let address = socket2::SockAddr::unix(&path).expect("it is short enough");
+    let socket = || socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    let stuck = socket().expect("there are descriptors");
+    stuck.bind(&address).and_then(|()| stuck.listen(1)).expect("the path is free");
+    let connect = || {
+        let client = socket()?;
+        client.set_nonblocking(true)?;
+        client.connect(&address).map(|()| client)
+    };
+    let mut clients = Vec::new();
+    let full = loop {
+        match connect() {
+            Ok(client) => clients.push(client),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), io::ErrorKind::WouldBlock, "after {} clients", clients.len());
+    let taken = bind(Address::Unix(path.clone())).expect_err("somebody listens");
+    assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+}
