@@ -13,7 +13,7 @@ use crate::{
     server::{
         Server,
         close::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
-        drive,
+        descriptors, drive,
         listener::{Listener, Listening},
         stream::Stream,
     },
@@ -66,7 +66,17 @@ async fn accept_all(server: &Server, listener: &Listening, spawn: impl Fn(Stream
             None => None,
         };
         match listener.accept().await {
-            Ok((stream, peer)) => spawn(stream, peer, slot),
+            Ok((stream, peer)) => {
+                let mut scarce = !server.admin && descriptors::is_of_the_last(&stream);
+                spawn(stream, peer, slot);
+                while scarce {
+                    if out_of_resources.is_due() {
+                        tracing::error!(server = name, "few descriptors are left; newcomers wait in the queue");
+                    }
+                    sleep(OUT_OF_RESOURCES).await;
+                    scarce = descriptors::are_scarce(listener);
+                }
+            }
             Err(error) if is_the_peers(&error) => {
                 tracing::debug!(server = name, %error, "a connection was gone at once");
             }

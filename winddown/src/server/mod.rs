@@ -6,6 +6,7 @@ mod behind;
 pub(crate) mod close;
 pub(crate) mod connection;
 pub(crate) mod connections;
+mod descriptors;
 mod drive;
 mod frames;
 mod h1;
