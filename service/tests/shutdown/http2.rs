@@ -28,10 +28,7 @@ fn c20_idle_connection_is_told_twice_and_then_closed() {
 #[test]
 fn c21_stream_opened_between_the_two_goaways_is_served() {
     let mut service = Service::start(&[("LAME_DUCK", "2s")]);
-    let mut client = Frames::connect(&service.http);
-    client.polite = false;
-    client.get(1, "/hello", "one");
-    client.until(|said| *said == Said::Ended { stream: 1 });
+    let mut client = deaf(&service);
     service.signal(Signal::TERM);
     client.until(|said| matches!(said, Said::GoAway { .. }));
     let pings = client.until(|said| matches!(said, Said::Ping(_)));
@@ -67,7 +64,12 @@ fn c22_stream_above_the_last_one_that_was_named_is_not_processed_and_the_others_
 #[test]
 fn c23_streams_in_flight_finish_before_the_connection_closes() {
     let mut service = Service::start(&[]);
-    let mut client = Frames::connect(&service.http);
+    let client = Frames::connect(&service.http);
+    assert_streams_in_flight_finish(&mut service, client);
+}
+
+/// A client with two streams in flight at the signal is told twice, and both finish.
+pub(crate) fn assert_streams_in_flight_finish(service: &mut Service, mut client: Frames) {
     client.get(1, "/work/1500", "slow");
     client.get(3, "/stream?chunks=15&every_ms=100", "stream");
     service.await_entered("slow");
@@ -80,6 +82,15 @@ fn c23_streams_in_flight_finish_before_the_connection_closes() {
     }
     assert_eq!(goodbyes(&rest), [ANY_STREAM, 3]);
     service.expect_exit(0);
+}
+
+/// A client with an idle connection that answers no PING.
+fn deaf(service: &Service) -> Frames {
+    let mut client = Frames::connect(&service.http);
+    client.polite = false;
+    client.get(1, "/hello", "one");
+    client.until(|said| *said == Said::Ended { stream: 1 });
+    client
 }
 
 #[test]
@@ -170,10 +181,7 @@ fn c24_each_way_not_to_end_a_preface_is_bounded_and_cuts_nothing() {
 #[test]
 fn c25_peer_that_never_answers_a_ping_costs_the_drain_deadline_and_no_more() {
     let mut service = Service::start(&[("DRAIN_TIMEOUT", "1s")]);
-    let mut client = Frames::connect(&service.http);
-    client.polite = false;
-    client.get(1, "/hello", "one");
-    client.until(|said| *said == Said::Ended { stream: 1 });
+    let _client = deaf(&service);
     service.signal(Signal::TERM);
     let exit = service.wait_exit(PATIENCE);
     assert!(exit.after < Duration::from_secs(5), "a deaf peer held the drain for {:?}", exit.after);
@@ -199,10 +207,7 @@ fn c25_peer_that_never_answers_a_ping_has_its_stream_finished_and_holds_nothing_
 #[test]
 fn c25_peer_that_talks_and_never_answers_a_ping_costs_the_header_timeout_and_no_more() {
     let mut service = Service::start(&[("HEADER_TIMEOUT", "700ms")]);
-    let mut client = Frames::connect(&service.http);
-    client.polite = false;
-    client.get(1, "/hello", "one");
-    client.until(|said| *said == Said::Ended { stream: 1 });
+    let mut client = deaf(&service);
     service.signal(Signal::TERM);
     client.until(|said| matches!(said, Said::GoAway { .. }));
     client.open_window(0, 1);

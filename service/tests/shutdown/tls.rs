@@ -9,8 +9,9 @@ use rustls::{
 
 use crate::{
     certificates::{Files, Pair, trusting, trusting_with},
-    frames::{ANY_STREAM, Frames, Said, goodbyes},
+    frames::Frames,
     harness::{Service, Settings, Signal},
+    http2::assert_streams_in_flight_finish,
     load::{one_after_another, one_request_each, storm, with_a_pause_between},
     observe::eventually,
     stream::{Stream, client},
@@ -98,20 +99,9 @@ fn c18_half_a_record_at_the_drain_is_served_when_the_rest_arrives() {
 #[test]
 fn c19_http2_over_tls_is_told_twice_and_its_streams_finish() {
     let (mut service, _) = start(&[]);
-    let mut client = Frames::connect(&service.http);
+    let client = Frames::connect(&service.http);
     assert_eq!(client.stream.session().alpn_protocol(), Some(&b"h2"[..]));
-    client.get(1, "/work/1000", "slow");
-    client.get(3, "/stream?chunks=10&every_ms=100", "stream");
-    service.await_entered("slow");
-    service.await_entered("stream");
-    service.signal(Signal::TERM);
-    let rest = client.until_closed();
-    for stream in [1, 3] {
-        assert!(rest.contains(&Said::Status { stream, ok: true }), "{rest:?}");
-        assert!(rest.contains(&Said::Ended { stream }), "{rest:?}");
-    }
-    assert_eq!(goodbyes(&rest), [ANY_STREAM, 3]);
-    service.expect_exit(0);
+    assert_streams_in_flight_finish(&mut service, client);
 }
 
 #[test]
