@@ -112,7 +112,7 @@ async fn against_a_correct_server_all_is_ok_and_every_intent_has_its_outcome() {
         "--report-file",
         report.to_str().expect("a plain path"),
         "--users=64",
-        "--run-time=1s",
+        "--run-time=4s",
         "--slow-ms=1..20",
         "--stream=3x5ms",
         "--upload-pause=1ms",
