@@ -10,7 +10,6 @@ use std::{
 };
 
 use atomic_waker::AtomicWaker;
-
 use axum::{
     Error,
     extract::{

@@ -53,28 +53,15 @@ async fn accept_all(server: &Server, listener: &Listening, spawn: impl Fn(Stream
     let slots = limit.map(|limit| Arc::new(Semaphore::new(limit.get().min(Semaphore::MAX_PERMITS))));
     loop {
         let slot = match &slots {
-            Some(slots) => {
-                if slots.available_permits() == 0 && full.is_due() {
-                    tracing::warn!(
-                        server = name,
-                        limit,
-                        "no more connections are allowed; newcomers wait in the queue"
-                    );
-                }
-                Some(slots.clone().acquire_owned().await.expect("the semaphore is never closed"))
-            }
+            Some(slots) => Some(free_slot(server, slots, &mut full).await),
             None => None,
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let mut scarce = !server.admin && descriptors::is_of_the_last(&stream);
+                let is_of_the_last = !server.admin && descriptors::is_of_the_last(&stream);
                 spawn(stream, peer, slot);
-                while scarce {
-                    if out_of_resources.is_due() {
-                        tracing::error!(server = name, "few descriptors are left; newcomers wait in the queue");
-                    }
-                    sleep(OUT_OF_RESOURCES).await;
-                    scarce = descriptors::are_scarce(listener);
+                if is_of_the_last {
+                    descriptors_to_spare(name, listener, &mut out_of_resources).await;
                 }
             }
             Err(error) if is_the_peers(&error) => {
@@ -87,6 +74,25 @@ async fn accept_all(server: &Server, listener: &Listening, spawn: impl Fn(Stream
                 sleep(OUT_OF_RESOURCES).await;
             }
         }
+    }
+}
+
+/// Waits until one more connection is allowed. Cancel safe.
+async fn free_slot(server: &Server, slots: &Arc<Semaphore>, full: &mut Complaint) -> OwnedSemaphorePermit {
+    if slots.available_permits() == 0 && full.is_due() {
+        let limit = server.transport.max_connections;
+        tracing::warn!(server = server.name, limit, "no more connections are allowed; newcomers wait in the queue");
+    }
+    slots.clone().acquire_owned().await.expect("the semaphore is never closed")
+}
+
+/// Waits until a new connection would not take one of the last descriptors. Cancel safe.
+async fn descriptors_to_spare(server: &str, listener: &Listening, out_of_resources: &mut Complaint) {
+    while descriptors::are_scarce(listener) {
+        if out_of_resources.is_due() {
+            tracing::error!(server, "few descriptors are left; newcomers wait in the queue");
+        }
+        sleep(OUT_OF_RESOURCES).await;
     }
 }
 

@@ -3,8 +3,8 @@
 //! hyper keeps to itself what it has buffered. Two questions about that matter to a stop: is a request head under way
 //! (then the connection is not idle), and has the client written another request behind the present one (then this
 //! response must not say `close`, or the next one would go without an answer)? The counts here answer both well
-//! enough to choose the polite way; behind a request with a body [`super::behind`] does. They are never the proof that a connection may be closed: that is hyper's own
-//! buffer, taken back and found empty (see [`super::h1`]).
+//! enough to choose the polite way; behind a request with a body [`super::behind`] does. They are never the proof that
+//! a connection may be closed: that is hyper's own buffer, taken back and found empty (see [`super::h1`]).
 
 use std::{
     sync::{
@@ -86,7 +86,7 @@ impl Wire {
         let mut tail = self.last.load(Relaxed).to_be_bytes();
         let mut heads = ends(&tail, bytes, END);
         let first = heads.next();
-        behind.read(bytes, first, !self.has_unclaimed());
+        behind.read(bytes, first, !self.unclaimed.load(Relaxed));
         self.heads.fetch_add(u32::from(first.is_some()) + heads.count() as u32, Relaxed);
         keep_tail(&mut tail, bytes);
         self.last.store(u32::from_be_bytes(tail), Relaxed);
@@ -112,6 +112,9 @@ impl Wire {
 
     /// hyper has parsed a request whose body has `length` bytes; `None` means that only the body itself knows.
     pub(super) fn request(&self, length: Option<u64>) {
+        if self.frames.get().is_some() {
+            return; // Streams are not pipelined.
+        }
         self.behind().request(length);
         let requests = self.requests.fetch_add(1, Relaxed).wrapping_add(1);
         // What follows a head with a body is taken for the body: the ends of its chunks and parts look like heads.

@@ -14,6 +14,7 @@ use rustls::{
 };
 
 use super::TlsError;
+use crate::hook::chain;
 
 #[derive(Debug)]
 pub(super) struct Certificate {
@@ -56,10 +57,10 @@ impl Certificate {
                 tracing::info!(certificate = %self.paths.certificate.display(), "new certificate");
             }
             Err(error) => {
-                let source = std::error::Error::source(&error).map(ToString::to_string);
-                if *wrong != source {
-                    tracing::error!(%error, source, "the certificate has changed and is refused; the old one stays");
-                    *wrong = source;
+                let error = chain(&error);
+                if wrong.as_ref() != Some(&error) {
+                    tracing::error!(error, "the certificate has changed and is refused; the old one stays");
+                    *wrong = Some(error);
                 }
             }
         }
