@@ -13,20 +13,23 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     audit::Event,
     budget::Part,
-    hook::{chain, panic_message},
-    inner::{ABORT, Inner, StartStep},
+    hook::{Terms, chain, panic_message},
+    inner::{ABORT, Inner, StartStep, halves},
     lifecycle::{Cause, Phase},
     metrics,
     report::{PhaseReport, Report},
     signal::Signals,
+    waits,
 };
 
-/// How long an admin server may take to close: whoever scrapes or probes is not worth more.
-const ADMIN_CLOSE: Duration = Duration::from_millis(100);
+/// How much of the flush is kept for the close of the admin servers, at the most: whoever scrapes or probes is not worth
+/// more.
+const ADMIN_CLOSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Coordinator {
     inner: Arc<Inner>,
@@ -129,16 +132,19 @@ impl Coordinator {
     async fn background(&self) {
         let (tasks, budget) = (&self.inner.tasks, self.inner.budget.part(Part::Background));
         let cancel_grace = self.inner.budget.part(Part::CancelGrace).min(budget / 4);
+        let given_up = budget.saturating_sub(cancel_grace);
+        let (cancel_grace, abort) = halves(cancel_grace);
         self.phase(Phase::Background, budget, async {
             tokio::select! {
                 () = tasks.finished() => return true,
-                () = self.inner.forced_within(budget.saturating_sub(cancel_grace)) => tasks.tokens.cancel(),
+                () = self.inner.forced_within(given_up) => tasks.tokens.cancel(),
             }
             if timeout(cancel_grace, tasks.finished()).await.is_ok() {
                 return true;
             }
-            self.inner.found(|found| found.cut_tasks = tasks.abort());
-            let _ = timeout(ABORT, tasks.finished()).await;
+            self.inner.cut_tasks();
+            tasks.abort();
+            let _ = timeout(abort, tasks.finished()).await;
             false
         })
         .await;
@@ -158,28 +164,35 @@ impl Coordinator {
         {
             tracing::error!(%error, "the report cannot be written");
         }
-        for running in self.inner.servers(|server| server.admin) {
+        let (admin_servers, each) = (self.inner.servers(|server| server.admin), self.admin_close() / 2);
+        for running in &admin_servers {
             running.server.begin_drain();
-            running.drained(sleep(ADMIN_CLOSE), Duration::ZERO).await;
         }
+        let side_by_side =
+            admin_servers.into_iter().map(|running| async move { running.drained(sleep(each), each).await });
+        side_by_side.collect::<JoinSet<bool>>().join_all().await;
+    }
+
+    /// How long the admin servers may take to close.
+    fn admin_close(&self) -> Duration {
+        ADMIN_CLOSE.min(self.inner.budget.part(Part::Flush) / 4)
     }
 
     /// Runs one phase: its hooks beside its own `work`, which says whether it was done in time.
     async fn phase(&self, phase: Phase, budget: Duration, work: impl Future<Output = bool>) {
         self.enter(phase, Some(budget));
         let (inner, began) = (&self.inner, Instant::now());
-        let hooks = async {
-            let hooks = inner.hooks.run(phase, began + budget, &inner.forced);
-            // A forced stop cancels what serves, and still releases what was opened.
-            match phase {
-                Phase::Release | Phase::Flush => hooks.await,
-                _ => tokio::select! {
-                    () = hooks => {}
-                    () = inner.forced.cancelled() => {}
-                },
-            }
+        let kept_back = if phase == Phase::Flush { self.admin_close() } else { Duration::ZERO };
+        let terms = Terms {
+            phase,
+            deadline: began + budget - kept_back,
+            forced: inner.forced.clone(),
+            cancel_grace: inner.budget.part(Part::CancelGrace),
         };
-        let (in_time, ()) = tokio::join!(work, hooks);
+        // On a task of its own: a log that nobody reads blocks whoever writes to it.
+        let saying = AbortOnDropHandle::new(tokio::spawn(waits::keep_saying(inner.clone())));
+        let (in_time, ()) = tokio::join!(work, inner.hooks.run(terms));
+        drop(saying);
         let duration = began.elapsed();
         // Forced is not overrun; and the lame duck takes all its time, by design.
         let overran = (!in_time && !inner.forced.is_cancelled()) || (phase != Phase::LameDuck && duration > budget);

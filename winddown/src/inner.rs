@@ -33,9 +33,15 @@ use crate::{
     watchdog::{self, Alarm, Watchdog},
 };
 
-/// How long what was aborted may take to go. Dropping a future takes no time, getting the worker that must do it may;
-/// a blocked one is left behind.
+/// How long what was aborted may take to go, at the most: the end of the cancel grace is kept for it. Dropping a future
+/// takes no time, getting the worker that must do it may; a blocked one is left behind.
 pub(crate) const ABORT: Duration = Duration::from_millis(100);
+
+/// The cancel grace in two: from the word to the abort, and from there to the end of it.
+pub(crate) fn halves(cancel_grace: Duration) -> (Duration, Duration) {
+    let abort = ABORT.min(cancel_grace / 2);
+    (cancel_grace.saturating_sub(abort), abort)
+}
 
 pub(crate) type StartStep = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
@@ -64,7 +70,14 @@ pub(crate) struct Inner {
 pub(crate) struct Found {
     pub(crate) phases: Vec<PhaseReport>,
     pub(crate) listeners: Vec<ListenerReport>,
-    pub(crate) cut_tasks: Vec<TaskStatus>,
+    pub(crate) cut_tasks: CutTasks,
+}
+
+/// Background tasks that were aborted: how many, and the oldest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CutTasks {
+    pub(crate) total: usize,
+    pub(crate) oldest: Vec<TaskStatus>,
 }
 
 impl Inner {
@@ -153,7 +166,7 @@ impl Inner {
     /// report.
     fn last_words(&self, what: &str) {
         self.cut_requests();
-        self.found(|found| found.cut_tasks.append(&mut self.tasks.running()));
+        self.cut_tasks();
         // The report first: whoever reads standard error may be gone, or asleep.
         let written = self.write_report();
         let mut stderr = io::stderr();
@@ -216,10 +229,22 @@ impl Inner {
         }
     }
 
+    /// Counts and names the background tasks that still run as cut. Once: those that do not even go when they are aborted
+    /// are the same.
+    pub(crate) fn cut_tasks(&self) {
+        let cut = CutTasks { total: self.tasks.len(), oldest: self.tasks.oldest() };
+        self.found(|found| {
+            if found.cut_tasks.total == 0 {
+                found.cut_tasks = cut;
+            }
+        });
+    }
+
     /// The report as it stands: final after the last phase, and true at any moment of a stop.
     pub(crate) fn report(&self) -> Option<Report> {
         let stop = self.lifecycle.status().stop.clone()?;
         let Found { phases, listeners, cut_tasks } = self.found(|found| found.clone());
+        let (panicked_tasks, task_panics) = self.tasks.panics();
         let report = Report {
             schema: SCHEMA,
             exit_code: 0,
@@ -234,8 +259,10 @@ impl Inner {
             connections: self.totals.connections(),
             listeners,
             hooks: self.hooks.reports(),
-            cut_tasks,
-            panicked_tasks: self.tasks.panicked(),
+            cut_tasks_total: cut_tasks.total,
+            cut_tasks: cut_tasks.oldest,
+            panicked_tasks,
+            task_panics,
         };
         Some(report.judged())
     }
@@ -260,17 +287,18 @@ impl Running {
         Self { server, ended: CancellationToken::new() }
     }
 
-    /// Waits for the end of a server that drains. When `give_up` comes first, cancels what is left and aborts it after
-    /// `cancel_grace`. Returns whether nothing had to be cancelled.
+    /// Waits for the end of a server that drains. When `give_up` comes first, cancels what is left, and aborts it so that it
+    /// is gone within `cancel_grace`. Returns whether nothing had to be cancelled.
     pub(crate) async fn drained(&self, give_up: impl Future<Output = ()>, cancel_grace: Duration) -> bool {
         tokio::select! {
             biased;
             () = self.ended.cancelled() => return true,
             () = give_up => self.server.tokens.cancel(),
         }
+        let (cancel_grace, abort) = halves(cancel_grace);
         if !self.ends_within(cancel_grace).await {
             self.server.tokens.abort();
-            if !self.ends_within(ABORT).await {
+            if !self.ends_within(abort).await {
                 self.server.leave_behind();
             }
         }

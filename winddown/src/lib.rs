@@ -41,7 +41,7 @@
 //! - Anything else that goes on behind an answer: [`Draining::hold`] keeps it in flight.
 //! - TLS (feature `tls`): `bind(..)?.with_tls(Tls::from_files(..)?)`, with HTTP/2 by ALPN, reloaded certificates, close_notify.
 //! - Unix sockets: `bind("unix:/run/service.sock".parse()?)`.
-//! - Background jobs: [`Shutdown::spawn`]; pools, files and locks: [`Shutdown::hook`].
+//! - Background jobs: [`Shutdown::spawn`], [`Shutdown::every`]; pools, files and locks: [`Shutdown::hook`].
 //!
 //! Handlers learn the client's address by the extractor [`Peer`], in place of axum's `ConnectInfo`.
 //!
@@ -87,12 +87,13 @@ mod sys;
 mod tasks;
 mod tokens;
 mod totals;
+mod waits;
 mod watchdog;
 
 pub use crate::{
     budget::{Budget, BudgetError, Part, Split},
     builder::{BuildError, Builder},
-    hook::{BoxError, Hook, HookContext, HookOutcome, HookReport, Step},
+    hook::{BoxError, Hook, HookContext, HookOutcome, HookReport, HookStatus, Step},
     http::{draining::Draining, events::Events, hold::Hold, in_flight::RequestStatus, peer::Peer},
     lifecycle::{Cause, Phase, Status as LifecycleStatus, Stop},
     orders::{DEBOUNCE, SecondSignal},
@@ -107,7 +108,7 @@ pub use crate::{
     shutdown::{ServerHandle, Shutdown, ShutdownHandle},
     signal::{Signal, Signals, signals},
     status::Status,
-    tasks::{Task, TaskStatus},
+    tasks::{Task, TaskPanic, TaskStatus},
     totals::{ConnectionTotals, RequestTotals},
 };
 

@@ -115,6 +115,8 @@ pub struct Status {
     pub deadline: Option<Instant>,
     /// The stop that is under way.
     pub stop: Option<Stop>,
+    /// The start-up is over. Stays so through a stop.
+    pub(crate) started: bool,
 }
 
 /// A stop that is under way.
@@ -136,7 +138,8 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
-        let status = Status { phase: Phase::Starting, since: Instant::now(), deadline: None, stop: None };
+        let status =
+            Status { phase: Phase::Starting, since: Instant::now(), deadline: None, stop: None, started: false };
         Self { status: watch::Sender::new(status) }
     }
 
@@ -146,6 +149,7 @@ impl Lifecycle {
             assert!(status.phase < phase, "the life of a process moves forward: {} → {phase}", status.phase);
             status.since = Instant::now();
             status.phase = phase;
+            status.started |= phase == Phase::Running;
             status.deadline = budget.map(|budget| status.since + budget);
         });
     }

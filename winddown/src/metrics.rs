@@ -83,7 +83,8 @@ pub(crate) fn signal(signal: Signal) {
 pub(crate) fn hook(phase: Phase, hook: &str, duration: Duration, outcome: &HookOutcome) {
     gauge!(name::HOOK_DURATION, "phase" => phase.as_str(), "hook" => hook.to_owned()).set(duration);
     let reason = match outcome {
-        HookOutcome::Ok => return,
+        // A hook that was given up did not fail: whoever forced the stop wanted it so.
+        HookOutcome::Ok | HookOutcome::Forced => return,
         HookOutcome::Error { .. } => "error",
         HookOutcome::Panic { .. } => "panic",
         HookOutcome::Timeout => "timeout",

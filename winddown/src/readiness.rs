@@ -17,9 +17,9 @@ impl Readiness {
         Self { lifecycle }
     }
 
-    /// Whether start-up is over. Stays true through a stop.
+    /// Whether start-up is over. Stays true through a stop; a stop that came before never makes it so.
     pub fn is_started(&self) -> bool {
-        self.phase() > Phase::Starting
+        self.lifecycle.status().started
     }
 
     /// Whether new traffic is wanted: started, and no stop asked for.
@@ -48,5 +48,12 @@ mod tests {
         assert!(readiness.is_started() && readiness.is_ready());
         lifecycle.stop(Cause::Requested { reason: "test".into() }, Duration::from_secs(1));
         assert!(readiness.is_started() && !readiness.is_ready(), "before the first phase of the stop has begun");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_stopped_while_it_starts_was_never_started() {
+        let lifecycle = Arc::new(Lifecycle::new());
+        lifecycle.enter(Phase::LameDuck, None);
+        assert!(!Readiness::new(lifecycle).is_started());
     }
 }

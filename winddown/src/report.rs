@@ -10,7 +10,7 @@ use crate::{
     lifecycle::{Cause, Phase},
     server::close::ListenerReport,
     signal::{Forwarding, Signal},
-    tasks::TaskStatus,
+    tasks::{TaskPanic, TaskStatus},
     totals::{ConnectionTotals, RequestTotals},
     watchdog::Watchdog,
 };
@@ -45,10 +45,14 @@ pub struct Report {
     pub listeners: Vec<ListenerReport>,
     /// Every hook that ran.
     pub hooks: Vec<HookReport>,
-    /// Background tasks that were aborted.
+    /// How many background tasks were aborted.
+    pub cut_tasks_total: usize,
+    /// The 20 oldest of them.
     pub cut_tasks: Vec<TaskStatus>,
-    /// Background tasks that panicked, since the start.
+    /// How many background tasks, and turns of periodic ones, have panicked since the start.
     pub panicked_tasks: u64,
+    /// The first 20 of them.
+    pub task_panics: Vec<TaskPanic>,
     /// What stands outside the runtime and outlives it: the hard deadline, and who listens for a signal that forces.
     #[serde(skip)]
     pub(crate) guards: Option<(Watchdog, Forwarding)>,
@@ -100,7 +104,7 @@ impl Report {
     }
 
     fn has_cut(&self) -> bool {
-        self.requests.cut > 0 || !self.cut_tasks.is_empty() || self.connections.forced_by_the_stop > 0
+        self.requests.cut > 0 || self.cut_tasks_total > 0 || self.connections.forced_by_the_stop > 0
     }
 
     /// 0 clean · 1 failed to start or a server failed · 10 something was cut at a deadline · 11 a hook failed or timed
@@ -173,6 +177,21 @@ impl fmt::Display for Report {
         for task in &self.cut_tasks {
             write!(f, "\n  cut         task {}, after {:.1?}", task.name, task.age)?;
         }
+        self.say_how_many_more(f)?;
+        for TaskPanic { name, message } in &self.task_panics {
+            write!(f, "\n  panicked    task {name}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn say_how_many_more(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requests = (self.requests.cut as usize).saturating_sub(self.cut_requests.len());
+        let tasks = self.cut_tasks_total.saturating_sub(self.cut_tasks.len());
+        if requests + tasks > 0 {
+            write!(f, "\n  cut         and {requests} more requests, {tasks} more tasks")?;
+        }
         Ok(())
     }
 }
@@ -213,8 +232,10 @@ mod tests {
             connections: ConnectionTotals::default(),
             listeners: Vec::new(),
             hooks: Vec::new(),
+            cut_tasks_total: 0,
             cut_tasks: Vec::new(),
             panicked_tasks: 0,
+            task_panics: Vec::new(),
         }
     }
 

@@ -72,12 +72,27 @@ impl Shutdown {
         self.inner.hooks.add(phase, step.into());
     }
 
-    /// Spawns a background task: tracked, named, told at T0, awaited in the background phase.
+    /// Spawns a background task: tracked, named, told at T0, awaited in the background phase. A panic ends the task, is
+    /// counted, and is in the log, in the live status and in the report.
     pub fn spawn<F>(&self, name: impl Into<String>, run: impl FnOnce(Task) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         self.inner.tasks.spawn(name.into(), run);
+    }
+
+    /// Does `job` at once and then every `period`, until T0: a background task whose turns are separate. The turn that runs at
+    /// T0 is finished first, within the background phase. One that takes longer than the period delays the next. One that
+    /// panics is counted, and the next comes all the same.
+    ///
+    /// # Panics
+    ///
+    /// When `period` is zero.
+    pub fn every<F>(&self, name: impl Into<String>, period: Duration, job: impl FnMut(Task) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.tasks.every(name.into(), period, job);
     }
 
     /// Adds a step of the start-up. Steps run one after the other when [`Shutdown::run_until`] begins; the process is

@@ -1,19 +1,18 @@
 //! The live answer to "what holds the stop?", for a person and for a scrape.
 
-use std::{cmp::Reverse, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    hook::HookReport,
+    hook::{HookReport, HookStatus},
     http::in_flight::RequestStatus,
     inner::Inner,
     lifecycle::{Cause, Phase},
     metrics::Snapshot,
     report::{PhaseReport, seconds},
-    server::Server,
-    tasks::TaskStatus,
+    tasks::{TaskPanic, TaskStatus},
 };
 
 /// How many requests are listed; the rest is a number.
@@ -43,7 +42,13 @@ pub struct Status {
     /// The 20 oldest of them.
     pub requests: Vec<RequestStatus>,
     /// Background tasks that run.
+    pub tasks_running: usize,
+    /// The 20 oldest of them.
     pub tasks: Vec<TaskStatus>,
+    /// The first 20 background tasks that panicked.
+    pub task_panics: Vec<TaskPanic>,
+    /// Hooks that are at work.
+    pub hooks_running: Vec<HookStatus>,
     /// Phases of the stop that are over.
     pub phases_done: Vec<PhaseReport>,
     /// Hooks that have run.
@@ -64,20 +69,18 @@ pub(crate) fn traffic(inner: &Inner) -> Traffic {
     }
 }
 
-/// Every request in flight on a traffic server, the oldest first.
-pub(crate) fn requests(inner: &Inner) -> Vec<RequestStatus> {
-    let of = |server: &Server| server.connections.requests();
-    let mut requests: Vec<_> = inner.traffic_servers().iter().flat_map(|running| of(&running.server)).collect();
-    requests.sort_by_key(|request| Reverse(request.age));
-    requests
+/// The oldest requests in flight on traffic servers, [`LISTED`] at the most. Among ten thousand, only those are written out.
+fn oldest_requests(inner: &Inner) -> Vec<RequestStatus> {
+    let servers = inner.traffic_servers();
+    let mut requests: Vec<_> = servers.iter().flat_map(|running| running.server.connections.requests()).collect();
+    requests.sort_unstable_by_key(|(request, _)| request.started);
+    requests.iter().take(LISTED).map(|(request, connection)| RequestStatus::of(request, connection)).collect()
 }
 
 pub(crate) fn live(inner: &Inner) -> Status {
     let status = inner.lifecycle.status().clone();
     let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_secs_f64();
     let Traffic { connections, requests: requests_in_flight } = traffic(inner);
-    let mut requests = requests(inner);
-    requests.truncate(LISTED);
     Status {
         phase: status.phase,
         in_phase: status.since.elapsed(),
@@ -86,8 +89,11 @@ pub(crate) fn live(inner: &Inner) -> Status {
         cause: status.stop.map(|stop| stop.cause),
         connections,
         requests_in_flight,
-        requests,
-        tasks: inner.tasks.running(),
+        requests: oldest_requests(inner),
+        tasks_running: inner.tasks.len(),
+        tasks: inner.tasks.oldest(),
+        task_panics: inner.tasks.panics().1,
+        hooks_running: inner.hooks.working(),
         phases_done: inner.found(|found| found.phases.clone()),
         hooks_done: inner.hooks.reports(),
     }
@@ -104,7 +110,7 @@ pub(crate) fn publish(inner: &Inner) {
         connections: inner.totals.connections(),
         active_requests: traffic.requests,
         active_connections: traffic.connections,
-        background_tasks: inner.tasks.running().len(),
+        background_tasks: inner.tasks.len(),
     }
     .publish();
 }

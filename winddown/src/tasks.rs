@@ -4,17 +4,26 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use serde::Serialize;
-use tokio::{task::AbortHandle, time::Instant};
-use tokio_util::{sync::WaitForCancellationFutureOwned, task::TaskTracker};
+use tokio::{
+    task::{AbortHandle, JoinError},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::{
+    sync::WaitForCancellationFutureOwned,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use crate::{hook::panic_message, tokens::Tokens};
+
+/// How many tasks and panics are named; the rest is a number.
+pub(crate) const NAMED: usize = 20;
 
 /// What a background task is told.
 #[derive(Clone, Debug)]
@@ -33,7 +42,8 @@ impl Task {
         self.tokens.draining.is_cancelled()
     }
 
-    /// Resolves at the deadline of the background phase: return now, or be aborted a little later. Cancel safe.
+    /// Resolves at the deadline of the background phase, or when the stop is forced: hand back and return now, or be
+    /// aborted after the cancel grace. Cancel safe.
     pub fn cancelled(&self) -> WaitForCancellationFutureOwned {
         self.tokens.cancelled.clone().cancelled_owned()
     }
@@ -49,6 +59,15 @@ pub struct TaskStatus {
     pub age: Duration,
 }
 
+/// A background task, or one turn of a periodic one, that panicked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskPanic {
+    /// Its name.
+    pub name: String,
+    /// The panic's message.
+    pub message: String,
+}
+
 /// All background tasks of a process.
 #[derive(Debug)]
 pub(crate) struct Tasks {
@@ -56,7 +75,7 @@ pub(crate) struct Tasks {
     tracker: TaskTracker,
     running: Arc<Mutex<BTreeMap<u64, Running>>>,
     next: AtomicU64,
-    panicked: Arc<AtomicU64>,
+    panics: Arc<Panics>,
 }
 
 #[derive(Debug)]
@@ -66,6 +85,13 @@ struct Running {
     abort: AbortHandle,
 }
 
+/// The panics so far: a count, and the first of them by name.
+#[derive(Debug, Default)]
+struct Panics {
+    count: AtomicU64,
+    named: Mutex<Vec<TaskPanic>>,
+}
+
 impl Tasks {
     pub(crate) fn new(tokens: Tokens) -> Self {
         Self {
@@ -73,7 +99,7 @@ impl Tasks {
             tracker: TaskTracker::new(),
             running: Arc::default(),
             next: AtomicU64::new(0),
-            panicked: Arc::default(),
+            panics: Arc::default(),
         }
     }
 
@@ -84,28 +110,53 @@ impl Tasks {
         let id = self.next.fetch_add(1, Relaxed);
         let task = tokio::spawn(run(Task { tokens: self.tokens.clone() }));
         let entry = Running { name: name.clone(), since: Instant::now(), abort: task.abort_handle() };
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, entry);
-        let (running, panicked) = (self.running.clone(), self.panicked.clone());
+        lock(&self.running).insert(id, entry);
+        let (running, panics) = (self.running.clone(), self.panics.clone());
         self.tracker.spawn(async move {
             let ended = task.await;
-            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                panicked.fetch_add(1, Relaxed);
-                tracing::error!(task = name, message = panic_message(error), "background task panicked");
+            lock(&running).remove(&id);
+            if let Err(error) = ended {
+                panics.note(name, error);
             }
         });
     }
 
-    /// The tasks that run, the oldest first.
-    pub(crate) fn running(&self) -> Vec<TaskStatus> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().map(|task| TaskStatus { name: task.name.clone(), age: task.since.elapsed() }).collect()
+    /// Each turn runs in a task of its own, so that a panic ends there and the next turn comes all the same.
+    pub(crate) fn every<F>(&self, name: String, period: Duration, mut job: impl FnMut(Task) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (panics, mut ticks) = (self.panics.clone(), interval(period));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.spawn(name.clone(), move |task| async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = task.draining() => return,
+                    _ = ticks.tick() => {}
+                }
+                let turn = AbortOnDropHandle::new(tokio::spawn(job(task.clone())));
+                if let Err(error) = turn.await {
+                    panics.note(name.clone(), error);
+                }
+            }
+        });
     }
 
-    pub(crate) fn panicked(&self) -> u64 {
-        self.panicked.load(Relaxed)
+    /// How many tasks run.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.running).len()
+    }
+
+    /// The oldest tasks that run, [`NAMED`] at the most.
+    pub(crate) fn oldest(&self) -> Vec<TaskStatus> {
+        let status = |task: &Running| TaskStatus { name: task.name.clone(), age: task.since.elapsed() };
+        lock(&self.running).values().take(NAMED).map(status).collect()
+    }
+
+    /// How many panicked, and the first of them, [`NAMED`] at the most.
+    pub(crate) fn panics(&self) -> (u64, Vec<TaskPanic>) {
+        (self.panics.count.load(Relaxed), lock(&self.panics.named).clone())
     }
 
     /// Waits until no task is left. One that is spawned meanwhile is waited for, too.
@@ -114,44 +165,33 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// Aborts what still runs, and says what that was.
-    pub(crate) fn abort(&self) -> Vec<TaskStatus> {
-        let cut = self.running();
-        for task in self.running.lock().unwrap_or_else(PoisonError::into_inner).values() {
+    /// Aborts what still runs.
+    pub(crate) fn abort(&self) {
+        for task in lock(&self.running).values() {
             task.abort.abort();
         }
-        cut
     }
+}
+
+impl Panics {
+    fn note(&self, name: String, error: JoinError) {
+        if !error.is_panic() {
+            return;
+        }
+        let message = panic_message(error);
+        tracing::error!(task = name, message, "background task panicked");
+        self.count.fetch_add(1, Relaxed);
+        let mut named = lock(&self.named);
+        if named.len() < NAMED {
+            named.push(TaskPanic { name, message });
+        }
+    }
+}
+
+/// A panic of another thread leaves the values here whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn c33_task_is_told_at_t0_and_awaited() {
-        let tasks = Tasks::new(Tokens::default());
-        tasks.spawn("settle orders".into(), |task| async move { task.draining().await });
-        assert_eq!(tasks.running()[0].name, "settle orders");
-        assert!(tokio::time::timeout(Duration::from_mins(1), tasks.finished()).await.is_err());
-        tasks.tokens.draining.cancel();
-        tasks.finished().await;
-        assert!(tasks.running().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_counted_and_gone() {
-        let tasks = Tasks::new(Tokens::default());
-        tasks.spawn("bad".into(), |_| async { panic!("no such row") });
-        tasks.finished().await;
-        assert_eq!(tasks.panicked(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stuck_task_is_aborted_and_named() {
-        let tasks = Tasks::new(Tokens::default());
-        tasks.spawn("stuck".into(), |_| std::future::pending());
-        assert_eq!(tasks.abort().into_iter().map(|task| task.name).collect::<Vec<_>>(), ["stuck"]);
-        tasks.finished().await;
-    }
-}
+mod tests;

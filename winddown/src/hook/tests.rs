@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use super::*;
 
@@ -27,7 +30,13 @@ impl Bench {
 
     /// Runs a phase of ten seconds and says how each hook ended, in order.
     async fn run(&self, phase: Phase) -> Vec<(String, HookOutcome)> {
-        self.hooks.run(phase, Instant::now() + secs(10), &CancellationToken::new()).await;
+        self.run_until_forced(phase, &CancellationToken::new()).await
+    }
+
+    /// The same, with a cancel grace of two seconds once it is forced.
+    async fn run_until_forced(&self, phase: Phase, forced: &CancellationToken) -> Vec<(String, HookOutcome)> {
+        let (deadline, cancel_grace) = (Instant::now() + secs(10), secs(2));
+        self.hooks.run(Terms { phase, deadline, forced: forced.clone(), cancel_grace }).await;
         self.hooks.reports().into_iter().map(|report| (report.hook, report.outcome)).collect()
     }
 
@@ -138,6 +147,51 @@ async fn hooks_of_another_phase_wait_for_theirs() {
     assert!(bench.order().is_empty());
     bench.run(Phase::Release).await;
     assert_eq!(bench.order(), ["pool"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_at_work_is_listed_with_its_age_and_what_it_has_left() {
+    let bench = Bench::default();
+    bench.add(Phase::Flush, "slow", four_seconds);
+    tokio::join!(bench.run(Phase::Flush), async {
+        tokio::time::sleep(secs(1)).await;
+        let slow = HookStatus { phase: Phase::Flush, hook: "slow".into(), age: secs(1), left: secs(9) };
+        assert_eq!(bench.hooks.working(), [slow]);
+    });
+    assert!(bench.hooks.working().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_stop_gives_up_what_serves_and_says_so() {
+    let (bench, forced) = (Bench::default(), CancellationToken::new());
+    bench.add(Phase::Drain, "hangs", hang);
+    bench.add(Phase::Drain, "never begun", ok);
+    let started = Instant::now();
+    let (outcomes, ()) = tokio::join!(bench.run_until_forced(Phase::Drain, &forced), async {
+        tokio::time::sleep(secs(1)).await;
+        forced.cancel();
+    });
+    assert_eq!(outcomes, [("hangs".into(), HookOutcome::Forced), ("never begun".into(), HookOutcome::Forced)]);
+    assert_eq!(started.elapsed(), secs(1 + 2), "told, and aborted after the cancel grace");
+    assert_eq!(bench.order(), ["hangs"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_finishes_when_it_is_told_of_the_force_has_done_its_work() {
+    let (hooks, forced) = (Hooks::default(), CancellationToken::new());
+    let told = |context: HookContext| async move {
+        context.forced.cancelled().await;
+        Ok(())
+    };
+    hooks.add(Phase::LameDuck, Hook::new("deregister", told).into());
+    forced.cancel();
+    hooks.add(Phase::Release, Hook::new("pool", told).into());
+    for phase in [Phase::LameDuck, Phase::Release] {
+        let (deadline, forced, cancel_grace) = (Instant::now() + secs(10), forced.clone(), secs(2));
+        hooks.run(Terms { phase, deadline, forced, cancel_grace }).await;
+    }
+    let outcomes: Vec<_> = hooks.reports().into_iter().map(|report| report.outcome).collect();
+    assert_eq!(outcomes, [HookOutcome::Forced, HookOutcome::Ok], "what releases runs in a forced stop, too");
 }
 
 #[test]

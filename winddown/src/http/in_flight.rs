@@ -53,7 +53,7 @@ impl RequestInfo {
         Self {
             started: self.started,
             method: self.method.clone(),
-            route: OnceLock::new(),
+            route: self.route.clone(),
             uri: self.uri.clone(),
             id: self.id.clone(),
             cut: AtomicBool::new(false),
@@ -85,6 +85,9 @@ pub struct RequestStatus {
     pub peer: String,
     /// Its method.
     pub method: String,
+    /// The route that matched; absent where none did, or none has yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// Path and query as the client sent them, cut to 128 bytes.
     pub target: String,
     /// Its `x-request-id`, `-` without one.
@@ -101,6 +104,7 @@ impl RequestStatus {
             server: connection.server().name.clone(),
             peer: connection.peer().to_string(),
             method: request.method.as_str().chars().take(SHOWN).collect(),
+            route: request.route.get().map(|route| route.as_str().to_owned()),
             target: target.chars().take(SHOWN).collect(),
             id: request.id().to_owned(),
             age: request.started.elapsed(),

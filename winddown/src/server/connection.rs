@@ -14,11 +14,7 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use crate::{
-    http::{
-        in_flight::{RequestInfo, RequestStatus},
-        peer::Peer,
-        service::connection_close,
-    },
+    http::{in_flight::RequestInfo, peer::Peer, service::connection_close},
     server::{Server, Stage, wire::Wire},
     totals::Totals,
 };
@@ -180,9 +176,8 @@ impl Connection {
     }
 
     /// The requests that are being answered on it.
-    pub(crate) fn requests(&self) -> Vec<RequestStatus> {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.iter().map(|request| RequestStatus::of(request, self)).collect()
+    pub(super) fn requests(&self) -> Vec<Arc<RequestInfo>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts those requests as cut.

@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use crate::{http::in_flight::RequestStatus, server::connection::Connection, totals::Totals};
+use crate::{http::in_flight::RequestInfo, server::connection::Connection, totals::Totals};
 
 /// The set. Everything that belongs to a connection holds a token of its tracker: its task, its HTTP/2 streams, and
 /// its socket, wherever an upgrade takes it.
@@ -38,9 +38,12 @@ impl Connections {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// The requests that are being answered.
-    pub(crate) fn requests(&self) -> Vec<RequestStatus> {
-        self.all().iter().flat_map(|connection| connection.requests()).collect()
+    /// The requests that are being answered, each with its connection.
+    pub(crate) fn requests(&self) -> Vec<(Arc<RequestInfo>, Arc<Connection>)> {
+        let of = |connection: Arc<Connection>| {
+            connection.requests().into_iter().map(move |request| (request, connection.clone()))
+        };
+        self.all().into_iter().flat_map(of).collect()
     }
 
     /// Counts every request that is being answered as cut.

@@ -1,0 +1,151 @@
+//! All hooks of a process, run phase by phase.
+
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Hook, HookContext, HookOutcome, HookReport, HookStatus, Step};
+use crate::lifecycle::Phase;
+
+/// Every hook that is still to run, those at work, and the reports of those that ran.
+#[derive(Debug, Default)]
+pub(crate) struct Hooks {
+    steps: Mutex<Vec<(Phase, Step)>>,
+    working: Arc<Mutex<Vec<Arc<Work>>>>,
+    reports: Mutex<Vec<HookReport>>,
+}
+
+/// One hook at work.
+#[derive(Debug)]
+struct Work {
+    phase: Phase,
+    hook: String,
+    since: Instant,
+    deadline: Instant,
+}
+
+/// What a phase grants to its hooks.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) phase: Phase,
+    /// All of them are over by then.
+    pub(crate) deadline: Instant,
+    /// The stop is forced.
+    pub(crate) forced: CancellationToken,
+    /// How long a hook may go on after it was told so.
+    pub(crate) cancel_grace: Duration,
+}
+
+impl Terms {
+    /// A forced stop cancels what serves, and still releases what was opened.
+    fn can_be_given_up(&self) -> bool {
+        !matches!(self.phase, Phase::Release | Phase::Flush)
+    }
+
+    /// Resolves when a hook is to be given up because the stop is forced.
+    async fn given_up(self) {
+        if !self.can_be_given_up() {
+            pending::<()>().await;
+        }
+        self.forced.cancelled().await;
+        sleep(self.cancel_grace).await;
+    }
+}
+
+impl Hooks {
+    pub(crate) fn add(&self, phase: Phase, step: Step) {
+        assert!(phase.is_of_the_stop(), "a hook belongs to a phase of the stop, and {phase} is none");
+        for hook in &step.0 {
+            crate::metrics::register_hook(&hook.name);
+        }
+        lock(&self.steps).push((phase, step));
+    }
+
+    /// Runs the steps of one phase.
+    pub(crate) async fn run(&self, terms: Terms) {
+        let mut steps = self.take(terms.phase);
+        if terms.phase == Phase::Release {
+            steps.reverse();
+        }
+        let mut steps = steps.into_iter();
+        while let Some(step) = steps.next() {
+            if terms.can_be_given_up() && terms.forced.is_cancelled() {
+                self.never_begun(terms.phase, step);
+                continue;
+            }
+            let bound = bound(&step, steps.as_slice(), terms.deadline.saturating_duration_since(Instant::now()));
+            let mut side_by_side = JoinSet::new();
+            for hook in step.0 {
+                let bound = hook.timeout.map_or(bound, |timeout| timeout.min(bound));
+                side_by_side.spawn(self.work(hook, bound, terms.clone()));
+            }
+            while let Some(report) = side_by_side.join_next().await {
+                let report = report.expect("a hook's panic ends in a task of its own, and nobody aborts this one");
+                lock(&self.reports).push(report);
+            }
+        }
+    }
+
+    /// Runs one hook, which is listed meanwhile.
+    fn work(&self, hook: Hook, bound: Duration, terms: Terms) -> impl Future<Output = HookReport> + use<> {
+        let now = Instant::now();
+        let work = Work { phase: terms.phase, hook: hook.name.clone(), since: now, deadline: now + bound };
+        let context = HookContext { phase: work.phase, deadline: work.deadline, forced: terms.forced.clone() };
+        let (work, working) = (Arc::new(work), self.working.clone());
+        lock(&working).push(work.clone());
+        async move {
+            let report = hook.run(context, terms.given_up()).await;
+            lock(&working).retain(|other| !Arc::ptr_eq(other, &work));
+            report
+        }
+    }
+
+    fn never_begun(&self, phase: Phase, step: Step) {
+        for Hook { name: hook, .. } in step.0 {
+            let report = HookReport { phase, hook, duration: Duration::ZERO, outcome: HookOutcome::Forced };
+            report.publish();
+            lock(&self.reports).push(report);
+        }
+    }
+
+    fn take(&self, phase: Phase) -> Vec<Step> {
+        lock(&self.steps).extract_if(.., |(at, _)| *at == phase).map(|(_, step)| step).collect()
+    }
+
+    /// The hooks that are at work, the oldest first.
+    pub(crate) fn working(&self) -> Vec<HookStatus> {
+        let status = |work: &Arc<Work>| HookStatus {
+            phase: work.phase,
+            hook: work.hook.clone(),
+            age: work.since.elapsed(),
+            left: work.deadline.saturating_duration_since(Instant::now()),
+        };
+        lock(&self.working).iter().map(status).collect()
+    }
+
+    pub(crate) fn reports(&self) -> Vec<HookReport> {
+        lock(&self.reports).clone()
+    }
+}
+
+/// How long `step` may take, when `left` is what it and all `later` steps have together (invariant 2 of [`super`]).
+fn bound(step: &Step, later: &[Step], left: Duration) -> Duration {
+    let kept_back: Duration = later.iter().filter_map(Step::timeout).sum();
+    let free = left.saturating_sub(kept_back);
+    match step.timeout() {
+        Some(timeout) => timeout.min(free),
+        None => free / (1 + later.iter().filter(|step| step.timeout().is_none()).count() as u32),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
