@@ -171,8 +171,8 @@ impl fmt::Display for Report {
             write!(f, "\n  hook        {} {:?}", hook.hook, hook.outcome)?;
         }
         for request in &self.cut_requests {
-            let RequestStatus { method, target, peer, id, age, .. } = request;
-            write!(f, "\n  cut         {method} {target} of {peer}, id {id}, after {age:.1?}")?;
+            let RequestStatus { method, path, peer, id, age, .. } = request;
+            write!(f, "\n  cut         {method} {path} of {peer}, id {id}, after {age:.1?}")?;
         }
         for task in &self.cut_tasks {
             write!(f, "\n  cut         task {}, after {:.1?}", task.name, task.age)?;

@@ -66,10 +66,9 @@ fn plural((count, what): (usize, &str)) -> String {
 }
 
 fn request(request: &RequestStatus) -> String {
-    let RequestStatus { method, route, target, peer, id, age, .. } = request;
-    // The route says what it is, the target which one.
-    let route = route.as_ref().filter(|route| *route != target).map(|route| format!(" ({route})")).unwrap_or_default();
-    format!("{method} {target}{route} of {peer}, id {id}, for {age:.1?}")
+    let RequestStatus { method, route, path, peer, id, age, .. } = request;
+    let route = route.as_ref().filter(|route| *route != path).map(|route| format!(" ({route})")).unwrap_or_default();
+    format!("{method} {path}{route} of {peer}, id {id}, for {age:.1?}")
 }
 
 fn task(TaskStatus { name, age }: &TaskStatus) -> String {
@@ -90,7 +89,7 @@ mod tests {
             peer: "127.0.0.1:5312".into(),
             method: "GET".into(),
             route: Some("/work/{ms}".into()),
-            target: format!("/work/{n}"),
+            path: format!("/work/{n}"),
             id: format!("r-{n}"),
             age: Duration::from_millis(4200),
         };

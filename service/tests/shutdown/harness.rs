@@ -40,6 +40,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("LOG_FORMAT", "json"),
 ];
 
+/// How late after the hard deadline, grace period less margin, a process may be gone, in every case there is.
+const LATEST: Duration = Duration::from_millis(250);
+
 pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// One run of the service. Dropped, it is killed.
@@ -50,7 +53,10 @@ pub(crate) struct Service {
     pub(crate) certificate: Option<Files>,
     child: Child,
     pub(crate) folder: TempDir,
+    /// From the signal to the moment at which the watchdog ends the process.
+    hard_limit: Duration,
     stop_asked: Option<Instant>,
+    was_frozen: bool,
 }
 
 /// How a run ended, and how long after its first signal.
@@ -95,7 +101,9 @@ impl Service {
             .process_group(0)
             .spawn()
             .expect("the binary was just built");
-        Self { http: http.into(), admin: admin.into(), certificate: None, child, folder, stop_asked: None }
+        let hard_limit = hard_limit(settings);
+        let (http, admin) = (http.into(), admin.into());
+        Self { http, admin, certificate: None, child, folder, hard_limit, stop_asked: None, was_frozen: false }
     }
 
     /// Starts a service at these addresses, which are free or just being left, and waits until it is ready.
@@ -147,6 +155,7 @@ impl Service {
 
     /// Stops the process as a debugger would, so that what comes now waits in the kernel.
     pub(crate) fn freeze(&mut self) {
+        self.was_frozen = true;
         self.signal(Signal::STOP);
         let stat = self.proc("stat");
         eventually("the process stands still", || {
@@ -165,16 +174,28 @@ impl Service {
         PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
     }
 
-    /// Waits for the end, which must come within `bound` of the first signal.
+    /// Waits for the end, which must come within `bound` of the first signal, and by the hard deadline.
     pub(crate) fn wait_exit(&mut self, bound: Duration) -> Exit {
+        const TURN: Duration = Duration::from_millis(1);
+
         let since = self.stop_asked.unwrap_or_else(Instant::now);
+        let (mut turn, mut lag) = (Instant::now(), Duration::ZERO);
         loop {
             if let Some(status) = self.child.try_wait().expect("our own child can be waited for") {
-                return Exit { status, after: since.elapsed() };
+                let after = since.elapsed();
+                // What holds this loop up holds the process up, too: the machine's lateness is not the service's.
+                let latest = self.hard_limit + LATEST + lag;
+                assert!(
+                    self.was_frozen || after <= latest,
+                    "gone {after:?} after the signal, {latest:?} is the latest"
+                );
+                return Exit { status, after };
             }
+            lag = lag.max(turn.elapsed().saturating_sub(TURN));
+            turn = Instant::now();
             let phase = || self.admin_get("/shutdown").map(|status| status.body);
             assert!(since.elapsed() < bound, "still running {bound:?} after the signal: {:?}", phase());
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(TURN);
         }
     }
 
@@ -195,6 +216,13 @@ impl Drop for Service {
             self.explain();
         }
     }
+}
+
+fn hard_limit(settings: Settings<'_>) -> Duration {
+    let set = |name| settings.iter().rev().chain(&SETTINGS).find(|(setting, _)| *setting == name);
+    // One that is wrong ends the process before there is anything to limit.
+    let length = |name| humantime::parse_duration(set(name).expect("it is among the settings").1).unwrap_or_default();
+    length("GRACE_PERIOD").saturating_sub(length("EXIT_MARGIN"))
 }
 
 /// Addresses for the traffic and the admin port of a service.

@@ -24,4 +24,5 @@ mod stream;
 mod tls;
 mod unix;
 mod uploads;
+mod waits;
 mod wire;

@@ -21,7 +21,7 @@ use crate::{
     totals::Totals,
 };
 
-/// Longest part of a target or an id that is shown; a client chooses their length.
+/// Longest part of a path or an id that is shown; a client chooses their length.
 const SHOWN: usize = 128;
 
 /// What is known of a request in flight. Found in the request's extensions, too.
@@ -88,8 +88,8 @@ pub struct RequestStatus {
     /// The route that matched; absent where none did, or none has yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
-    /// Path and query as the client sent them, cut to 128 bytes.
-    pub target: String,
+    /// The path as the client sent it, cut to 128 bytes. Without its query, which may hold what is nobody's business.
+    pub path: String,
     /// Its `x-request-id`, `-` without one.
     pub id: String,
     /// How long ago its head arrived.
@@ -99,13 +99,14 @@ pub struct RequestStatus {
 
 impl RequestStatus {
     pub(crate) fn of(request: &RequestInfo, connection: &Connection) -> Self {
-        let target = request.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
+        // A CONNECT has no path, but an authority (RFC 9110 §7.1).
+        let path = request.uri.path_and_query().map_or("*", http::uri::PathAndQuery::path);
         Self {
             server: connection.server().name.clone(),
             peer: connection.peer().to_string(),
             method: request.method.as_str().chars().take(SHOWN).collect(),
             route: request.route.get().map(|route| route.as_str().to_owned()),
-            target: target.chars().take(SHOWN).collect(),
+            path: path.chars().take(SHOWN).collect(),
             id: request.id().to_owned(),
             age: request.started.elapsed(),
         }

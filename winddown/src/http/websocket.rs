@@ -36,7 +36,7 @@ const REASON: &str = "this instance is shutting down; connect again";
 
 /// An extractor in place of [`axum::extract::ws::WebSocketUpgrade`]: the same connection, and a good end for it.
 ///
-/// - The WebSocket is in flight: waited for by the drain, listed with its target and age, named when it is cut.
+/// - The WebSocket is in flight: waited for by the drain, listed with its path and age, named when it is cut.
 /// - When the service stops, the peer is sent 1001, "going away" (RFC 6455 §7.4.1), at a moment of its own, so that not all
 ///   reconnect at once: in the second half of the lame duck, or within [`Transport::close_jitter`].
 /// - Then its own close frame is waited for, 1 s at the most. A handler that returns in peace says 1000 in the same way.

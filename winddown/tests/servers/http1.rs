@@ -22,7 +22,7 @@ async fn c16_drain_waits_for_a_held_request_and_for_no_more() {
     process.signal();
     process.until(Phase::Drain).await;
     assert_eq!(process.stop.status().requests_in_flight, 1);
-    assert_eq!(process.stop.status().requests[0].target, "/held");
+    assert_eq!(process.stop.status().requests[0].path, "/held");
     assert!(!process.report.is_finished(), "a request is in flight");
 
     held.release.notify_one();

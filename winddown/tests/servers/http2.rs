@@ -116,5 +116,5 @@ async fn c12_answer_that_the_deadline_cuts_on_http2_is_counted_and_named() {
     process.signal();
     let report = process.report().await;
     assert_eq!((report.exit_code(), report.requests.cut, report.connections.forced), (10, 1, 1));
-    assert_eq!(report.cut_requests[0].target, "/big");
+    assert_eq!(report.cut_requests[0].path, "/big");
 }

@@ -58,7 +58,7 @@ async fn c14_upgraded_socket_is_in_flight_until_it_is_let_go() {
     process.signal();
     process.until(Phase::Drain).await;
     let status = process.stop.status();
-    assert_eq!((status.connections, status.requests[0].target.as_str()), (1, "/tunnel"));
+    assert_eq!((status.connections, status.requests[0].path.as_str()), (1, "/tunnel"));
     stream.write_all(b"y").await.expect("the tunnel is open");
     assert_eq!(stream.read_u8().await.expect("the tunnel echoes"), b'y');
     assert!(!process.report.is_finished(), "the tunnel is in use");
@@ -86,7 +86,7 @@ async fn c14_upgraded_socket_is_cut_at_the_deadline_and_named() {
     process.signal();
     let report = process.report().await;
     assert_eq!((report.exit_code(), report.requests.cut, report.connections.forced), (10, 1, 1));
-    assert_eq!(report.cut_requests[0].target, "/tunnel");
+    assert_eq!(report.cut_requests[0].path, "/tunnel");
     let end = tokio::time::timeout(PATIENCE, stream.read(&mut [0])).await.expect("in time");
     assert!(!matches!(end, Ok(1..)), "the socket is gone");
 }

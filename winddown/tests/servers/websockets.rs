@@ -64,7 +64,7 @@ async fn c14_websocket_gets_1001_and_is_waited_for() {
     let mut socket = open(address).await;
     assert_echoes(&mut socket).await;
     let status = process.stop.status();
-    assert_eq!((status.requests_in_flight, status.requests[0].target.as_str()), (1, "/ws"), "in flight, and listed");
+    assert_eq!((status.requests_in_flight, status.requests[0].path.as_str()), (1, "/ws"), "in flight, and listed");
     process.signal();
     assert_eq!(close_code(&mut socket).await, 1001);
     assert!(!process.report.is_finished(), "the client has not closed yet");
@@ -131,7 +131,7 @@ async fn c14_websocket_whose_handler_does_not_listen_is_cut_at_the_deadline_and_
     process.signal();
     let report = process.report().await;
     assert_eq!((report.exit_code(), report.requests.cut), (10, 1));
-    assert_eq!(report.cut_requests[0].target, "/ws");
+    assert_eq!(report.cut_requests[0].path, "/ws");
     assert!(socket.next().await.is_none_or(|end| end.is_err()), "and the socket is gone");
 }
 
@@ -186,7 +186,7 @@ async fn c14_websocket_over_http2_is_told_and_waited_for() {
     let upgraded = hyper::upgrade::on(&mut response).await.expect("a WebSocket");
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await;
     assert_echoes(&mut socket).await;
-    assert_eq!(process.stop.status().requests[0].target, "/ws");
+    assert_eq!(process.stop.status().requests[0].path, "/ws");
     process.signal();
     assert_eq!(close_code(&mut socket).await, 1001);
     assert!(!process.report.is_finished(), "the client has not closed yet");
