@@ -1,0 +1,93 @@
+//! A runtime that is dropped waits for its blocking tasks and its workers without any bound. The watchdog outlives the
+//! report, so that none of them holds the process past the hard deadline.
+//!
+//! Each case needs a process that the watchdog may end: this file runs itself again for it.
+
+use std::{
+    env,
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::Duration,
+};
+
+use winddown::{Cause, Shutdown, Signals, Split, audit};
+
+/// Set where this file runs as the process that is to end.
+const IN_THE_PROCESS: &str = "WINDDOWN_RUNTIME_END";
+
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
+const EXIT_MARGIN: Duration = Duration::from_millis(500);
+const HARD_LIMIT: Duration = Duration::from_millis(1500);
+
+/// A quarter of it is promised; the rest is what a busy machine may add.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Far beyond the hard deadline, and not so far that a test which fails hangs.
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn c27_blocking_task_does_not_hold_the_process_past_the_hard_deadline() {
+    let hold = |_: &Shutdown| drop(tokio::task::spawn_blocking(|| thread::sleep(LONG)));
+    assert_eq!(
+        exit_of("c27_blocking_task_does_not_hold_the_process_past_the_hard_deadline", hold),
+        Some(10),
+        "the watchdog's"
+    );
+}
+
+#[test]
+fn c27_blocked_worker_does_not_hold_the_process_past_the_hard_deadline() {
+    let hold = |stop: &Shutdown| stop.spawn("busy loop", |_| async { thread::sleep(LONG) });
+    assert_eq!(exit_of("c27_blocked_worker_does_not_hold_the_process_past_the_hard_deadline", hold), Some(10));
+}
+
+#[test]
+fn c27_thread_that_nobody_joins_holds_nothing() {
+    let hold = |_: &Shutdown| drop(thread::spawn(|| thread::sleep(LONG)));
+    assert_eq!(exit_of("c27_thread_that_nobody_joins_holds_nothing", hold), Some(0));
+}
+
+/// The exit code of a process that is held in this way, which must be gone by its hard deadline.
+fn exit_of(test: &str, hold: fn(&Shutdown)) -> Option<i32> {
+    if env::var_os(IN_THE_PROCESS).is_some() {
+        live_and_stop(hold);
+    }
+    let child = Command::new(env::current_exe().expect("it runs"))
+        .args(["--exact", "--nocapture", test])
+        .env(IN_THE_PROCESS, "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this file was just built");
+    let ended = child.wait_with_output().expect("our own child can be waited for");
+    let now = Duration::from_nanos(audit::now());
+
+    let said = String::from_utf8_lossy(&ended.stdout);
+    let t0 =
+        said.lines().find_map(|line| line.strip_prefix("T0 ")?.parse().ok()).expect("it says when it began to stop");
+    let (took, latest) = (now.saturating_sub(Duration::from_nanos(t0)), HARD_LIMIT + SLACK);
+    assert!(
+        took <= latest,
+        "gone {took:?} after T0, {latest:?} is the latest\n{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    ended.status.code()
+}
+
+/// As a `main` with `#[tokio::main]` ends.
+fn live_and_stop(hold: fn(&Shutdown)) -> ! {
+    let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = workers.expect("a process has a runtime");
+    let report = runtime.block_on(async {
+        let split = Split { lame_duck: Some(Duration::ZERO), exit_margin: Some(EXIT_MARGIN), ..Split::default() };
+        let stop = Shutdown::builder().grace_period(GRACE_PERIOD).split(split).build().expect("it fits");
+        hold(&stop);
+        println!("\nT0 {}", audit::now());
+        stop.handle().request(Cause::Requested { reason: "test".into() });
+        stop.run_until(Signals::from_stream(tokio_stream::pending())).await
+    });
+    let code = report.exit_code();
+    let _returned_by_main = ExitCode::from(report);
+    drop(runtime);
+    std::process::exit(code.into())
+}
