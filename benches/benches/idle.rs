@@ -170,7 +170,7 @@ impl Results {
     }
 
     fn are_all_told(&self) -> bool {
-        self.stops.iter().all(|stop| stop.told == Told { farewells: self.connections, others: 0 })
+        self.stops.iter().all(|stop| stop.told == Told { farewells: self.connections, ..Told::default() })
     }
 
     fn print(&self) {

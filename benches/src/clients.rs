@@ -19,6 +19,7 @@ use rustix::{
 };
 
 const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: bench\r\n\r\n";
+const HELD: &[u8] = b"GET /held HTTP/1.1\r\nHost: bench\r\n\r\n";
 
 /// Longest time for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -38,7 +39,7 @@ pub fn most_connections() -> anyhow::Result<usize> {
     Ok(limit.current.map_or(usize::MAX, |limit| limit.saturating_sub(SPARE) as usize))
 }
 
-/// Kept connections, each of which has carried one request.
+/// Kept connections, each of which has carried one request, or is carrying it.
 #[derive(Debug)]
 pub struct Clients {
     epoll: OwnedFd,
@@ -49,7 +50,7 @@ pub struct Clients {
 struct Client {
     /// `None` once the server's FIN was seen.
     stream: Option<TcpStream>,
-    /// What came after the answer to its one request.
+    /// What came after the answer to its one request, or that answer.
     last_word: Vec<u8>,
 }
 
@@ -58,6 +59,8 @@ struct Client {
 pub struct Told {
     /// A 408 that says `close`, then FIN.
     pub farewells: usize,
+    /// The answer to a request that was held, which says `close`, then FIN.
+    pub answers: usize,
     /// Anything else: FIN alone, RST, half an answer, or nothing in time.
     pub others: usize,
 }
@@ -65,6 +68,19 @@ pub struct Told {
 impl Clients {
     /// Opens `count` connections and asks for `/hello` once on each.
     pub fn open(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
+        Self::connect(address, count, open)
+    }
+
+    /// Opens `count` connections and asks for `/held` on each, which is answered when the server stops.
+    pub fn hold(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
+        Self::connect(address, count, hold)
+    }
+
+    fn connect(
+        address: SocketAddr,
+        count: usize,
+        open: fn(SocketAddr) -> anyhow::Result<TcpStream>,
+    ) -> anyhow::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut clients = Vec::with_capacity(count);
         for index in 0..count {
@@ -81,17 +97,18 @@ impl Clients {
         let deadline = Instant::now() + bound;
         let (mut told, mut at) = (Told::default(), Instant::now());
         let mut events = Vec::with_capacity(BATCH);
-        while told.farewells + told.others < self.clients.len() {
+        while told.farewells + told.answers + told.others < self.clients.len() {
             let left: Timespec = deadline.saturating_duration_since(Instant::now()).try_into()?;
             events.clear();
             if epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&left))? == 0 {
-                told.others = self.clients.len() - told.farewells;
+                told.others = self.clients.len() - told.farewells - told.answers;
                 break;
             }
             for event in &events {
                 let client = &mut self.clients[event.data.u64() as usize];
                 match client.read() {
-                    Ok(true) if client.is_farewell() => told.farewells += 1,
+                    Ok(true) if client.was_told(b"http/1.1 408 ", b"\r\n\r\n") => told.farewells += 1,
+                    Ok(true) if client.was_told(b"http/1.1 200 ", b"held") => told.answers += 1,
                     Ok(false) => continue,
                     Ok(true) | Err(_) => told.others += 1,
                 }
@@ -118,10 +135,11 @@ impl Client {
         }
     }
 
-    fn is_farewell(&self) -> bool {
+    /// Whether the last word begins and ends so, and says `close`.
+    fn was_told(&self, begin: &[u8], end: &[u8]) -> bool {
         let word = self.last_word.to_ascii_lowercase();
-        word.starts_with(b"http/1.1 408 ")
-            && word.ends_with(b"\r\n\r\n")
+        word.starts_with(begin)
+            && word.ends_with(end)
             && word.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == b"connection: close")
     }
 }
@@ -138,6 +156,14 @@ fn open(address: SocketAddr) -> anyhow::Result<TcpStream> {
         length += read;
     }
     ensure!(answer.starts_with(b"HTTP/1.1 200 "), "another answer: {:?}", String::from_utf8_lossy(&answer[..length]));
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// One connection with a request that is not answered yet.
+fn hold(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(HELD)?;
     stream.set_nonblocking(true)?;
     Ok(stream)
 }
