@@ -104,7 +104,8 @@ type Held = (Arc<Last>, Arc<Last>, CancellationToken);
 /// The child: serves until `connections` requests are in flight, stops, and writes what it saw.
 #[tokio::main]
 async fn serve_and_stop(connections: usize, result: &Path) -> anyhow::Result<ExitCode> {
-    let split = Split { lame_duck: Some(LAME_DUCK), ..Split::default() };
+    // Time for all answers and their clients once they are told to end.
+    let split = Split { lame_duck: Some(LAME_DUCK), cancel_grace: Some(Duration::from_secs(10)), ..Split::default() };
     let stop = Shutdown::builder().split(split).build()?;
     let (draining, cancelled) = (Last::new(), Last::new());
     for i in 0..TASKS {
