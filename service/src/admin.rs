@@ -3,16 +3,10 @@
 //! - `GET /livez`: 200 for as long as the process answers, through a stop, too
 //! - `GET /startupz`: 200 once start-up is over
 //! - `GET /readyz`: 200 while new traffic is wanted, 503 from the stop signal on
-//! - `GET /metrics`: Prometheus' text format
+//! - `GET /metrics`: Prometheus' text format; whoever scrapes regularly is waited for at the end
 //! - `GET /shutdown`: phase, budget left, who is in flight and for how long, hooks done
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
-    routing::get,
-};
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use winddown::{Readiness, Shutdown, Status};
 
@@ -23,9 +17,9 @@ pub(crate) fn router(stop: &Shutdown, metrics: PrometheusHandle) -> Router {
         .route("/readyz", get(readyz))
         .with_state(stop.readiness());
     let views = Router::new()
-        .route("/metrics", get(render_metrics))
+        .route("/metrics", stop.metrics(move || metrics.render()))
         .route("/shutdown", get(status))
-        .with_state((stop.clone(), metrics));
+        .with_state(stop.clone());
     probes.merge(views)
 }
 
@@ -42,11 +36,6 @@ fn probe(passes: bool, readiness: &Readiness) -> (StatusCode, String) {
     (status, format!("{}\n", readiness.phase()))
 }
 
-async fn render_metrics(State((stop, metrics)): State<(Shutdown, PrometheusHandle)>) -> impl IntoResponse {
-    stop.publish_metrics();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
-}
-
-async fn status(State((stop, _)): State<(Shutdown, PrometheusHandle)>) -> Json<Status> {
+async fn status(State(stop): State<Shutdown>) -> Json<Status> {
     Json(stop.status())
 }

@@ -191,7 +191,7 @@ impl Coordinator {
         };
         // On a task of its own: a log that nobody reads blocks whoever writes to it.
         let saying = AbortOnDropHandle::new(tokio::spawn(waits::keep_saying(inner.clone())));
-        let (in_time, ()) = tokio::join!(work, inner.hooks.run(terms));
+        let (in_time, ()) = tokio::join!(work, self.hooks(terms));
         drop(saying);
         let duration = began.elapsed();
         // Forced is not overrun; and the lame duck takes all its time, by design.
@@ -201,6 +201,16 @@ impl Coordinator {
             metrics::phase_timeout(phase);
         }
         inner.found(|found| found.phases.push(PhaseReport { phase, duration, budget, overran }));
+    }
+
+    /// The hooks of a phase, and behind the last ones the last scrape: everything that it could show has happened.
+    async fn hooks(&self, terms: Terms) {
+        let Terms { phase, deadline, .. } = terms;
+        self.inner.hooks.run(terms).await;
+        if phase == Phase::Flush {
+            let last = self.inner.scrapes.last(deadline, &self.inner.forced).await;
+            self.inner.found(|found| found.last_scrape = Some(last));
+        }
     }
 
     fn enter(&self, phase: Phase, budget: Option<Duration>) {

@@ -24,6 +24,7 @@ use crate::{
     metrics,
     orders::{Order, Orders},
     report::{PhaseReport, Report, SCHEMA},
+    scrapes::{LastScrape, Scrapes},
     server::{Server, close::ListenerReport, transport::Transport},
     signal::Signal,
     status,
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) hooks: Hooks,
     pub(crate) tasks: Tasks,
     pub(crate) totals: Arc<Totals>,
+    pub(crate) scrapes: Arc<Scrapes>,
     orders: Mutex<Orders>,
     alarm: OnceLock<Alarm>,
     runtime: OnceLock<Handle>,
@@ -71,6 +73,7 @@ pub(crate) struct Found {
     pub(crate) phases: Vec<PhaseReport>,
     pub(crate) listeners: Vec<ListenerReport>,
     pub(crate) cut_tasks: CutTasks,
+    pub(crate) last_scrape: Option<LastScrape>,
 }
 
 /// Background tasks that were aborted: how many, and the oldest.
@@ -99,6 +102,7 @@ impl Inner {
             forced: CancellationToken::new(),
             hooks: Hooks::default(),
             totals: Arc::default(),
+            scrapes: Arc::default(),
             orders: Mutex::new(orders),
             alarm: OnceLock::new(),
             runtime: OnceLock::new(),
@@ -243,7 +247,7 @@ impl Inner {
     /// The report as it stands: final after the last phase, and true at any moment of a stop.
     pub(crate) fn report(&self) -> Option<Report> {
         let stop = self.lifecycle.status().stop.clone()?;
-        let Found { phases, listeners, cut_tasks } = self.found(|found| found.clone());
+        let Found { phases, listeners, cut_tasks, last_scrape } = self.found(|found| found.clone());
         let (panicked_tasks, task_panics) = self.tasks.panics();
         let report = Report {
             schema: SCHEMA,
@@ -263,6 +267,7 @@ impl Inner {
             cut_tasks: cut_tasks.oldest,
             panicked_tasks,
             task_panics,
+            last_scrape,
         };
         Some(report.judged())
     }

@@ -79,6 +79,7 @@ pub mod metrics;
 mod orders;
 mod readiness;
 mod report;
+mod scrapes;
 mod server;
 mod shutdown;
 mod signal;
@@ -99,6 +100,7 @@ pub use crate::{
     orders::{DEBOUNCE, SecondSignal},
     readiness::Readiness,
     report::{PhaseReport, Report},
+    scrapes::LastScrape,
     server::{
         address::{Address, AddressError},
         close::{ListenerClose, ListenerReport},

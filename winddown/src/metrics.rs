@@ -13,6 +13,7 @@ use crate::{
     hook::HookOutcome,
     lifecycle::{Phase, Status},
     report::PhaseReport,
+    scrapes::Scrapes,
     signal::Signal,
     totals::{ConnectionTotals, RequestTotals},
 };
@@ -37,6 +38,8 @@ pub mod name {
     pub const HTTP_ACTIVE_CONNECTIONS: &str = "http_server_active_connections";
     pub const HTTP_REQUEST_DURATION: &str = "http_server_request_duration_seconds";
     pub const BACKGROUND_TASKS: &str = "background_tasks_active";
+    pub const SCRAPES: &str = "metrics_scrapes_total";
+    pub const SCRAPERS: &str = "metrics_scrapers_known";
 }
 
 /// Describes every metric and registers the counters at zero: one that is born at 3 has an `increase()` of 0.
@@ -61,6 +64,8 @@ pub(crate) fn register() {
     describe_gauge!(name::HTTP_ACTIVE_CONNECTIONS, "open connections, admin excluded");
     describe_histogram!(name::HTTP_REQUEST_DURATION, "seconds from the request head to the end of the response body");
     describe_gauge!(name::BACKGROUND_TASKS, "background tasks that run");
+    describe_counter!(name::SCRAPES, "times that the metrics were asked for, by Prometheus or by others");
+    describe_gauge!(name::SCRAPERS, "scrapers that come regularly, and get one more chance at the end");
     for phase in Phase::ALL.into_iter().filter(Phase::is_of_the_stop) {
         counter!(name::PHASE_TIMEOUTS, "phase" => phase.as_str()).absolute(0);
         gauge!(name::PHASE_DURATION, "phase" => phase.as_str()).set(0.0);
@@ -105,6 +110,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) active_requests: usize,
     pub(crate) active_connections: usize,
     pub(crate) background_tasks: usize,
+    pub(crate) scrapes: &'a Scrapes,
 }
 
 impl Snapshot<'_> {
@@ -123,6 +129,10 @@ impl Snapshot<'_> {
         gauge!(name::HTTP_ACTIVE_REQUESTS).set(self.active_requests as f64);
         gauge!(name::HTTP_ACTIVE_CONNECTIONS).set(self.active_connections as f64);
         gauge!(name::BACKGROUND_TASKS).set(self.background_tasks as f64);
+        let (prometheus, other) = self.scrapes.counts();
+        counter!(name::SCRAPES, "kind" => "prometheus").absolute(prometheus);
+        counter!(name::SCRAPES, "kind" => "other").absolute(other);
+        gauge!(name::SCRAPERS).set(self.scrapes.len() as f64);
     }
 
     fn publish_lifecycle(&self) {

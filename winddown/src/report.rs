@@ -8,6 +8,7 @@ use crate::{
     hook::HookReport,
     http::in_flight::RequestStatus,
     lifecycle::{Cause, Phase},
+    scrapes::LastScrape,
     server::close::ListenerReport,
     signal::{Forwarding, Signal},
     tasks::{TaskPanic, TaskStatus},
@@ -53,6 +54,8 @@ pub struct Report {
     pub panicked_tasks: u64,
     /// The first 20 of them.
     pub task_panics: Vec<TaskPanic>,
+    /// The wait for a last scrape; none when the stop did not come so far.
+    pub last_scrape: Option<LastScrape>,
     /// What stands outside the runtime and outlives it: the hard deadline, and who listens for a signal that forces.
     #[serde(skip)]
     pub(crate) guards: Option<(Watchdog, Forwarding)>,
@@ -167,6 +170,9 @@ impl fmt::Display for Report {
         writeln!(f, "{late} late, {rejected} rejected, {cut} cut")?;
         let ConnectionTotals { graceful, idle, forced, farewells, .. } = self.connections;
         write!(f, "  connections {graceful} graceful, {idle} idle ({farewells} told 408), {forced} forced")?;
+        if let Some(LastScrape { scrapers, complete, waited }) = self.last_scrape.filter(|last| last.scrapers > 0) {
+            write!(f, "\n  scrapes     {complete} of {scrapers} due had the final values, waited {}", brief(waited))?;
+        }
         for hook in self.hooks.iter().filter(|hook| !hook.is_ok()) {
             write!(f, "\n  hook        {} {:?}", hook.hook, hook.outcome)?;
         }
@@ -236,6 +242,7 @@ mod tests {
             cut_tasks: Vec::new(),
             panicked_tasks: 0,
             task_panics: Vec::new(),
+            last_scrape: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, routing::MethodRouter};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     builder::Builder,
     coordinator::Coordinator,
     hook::{BoxError, Hook, HookContext, Step},
-    http::timing::NoteRoute,
+    http::{scrape, timing::NoteRoute},
     inner::{Inner, Running},
     lifecycle::{Cause, Phase, Status as LifecycleStatus},
     readiness::Readiness,
@@ -159,7 +159,20 @@ impl Shutdown {
         status::live(&self.inner)
     }
 
-    /// Sets every metric to its present value. Call it before each scrape is rendered.
+    /// A route for scrapers, on an admin server: sets every metric to its present value, then answers with what `render`
+    /// makes of the recorder, in Prometheus' text format.
+    ///
+    /// A stop waits for one more scrape of whoever has scraped here regularly, when all hooks are done: within the flush, and
+    /// only if its next turn comes in time. With a [`Split::flush`](crate::Split::flush) as long as the scrape interval, the
+    /// final values are always seen.
+    pub fn metrics<S>(&self, render: impl Fn() -> String + Clone + Send + Sync + 'static) -> MethodRouter<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        scrape::route(self.inner.clone(), render)
+    }
+
+    /// Sets every metric to its present value. Call it before each scrape is rendered; [`Shutdown::metrics`] does.
     pub fn publish_metrics(&self) {
         status::publish(&self.inner);
     }

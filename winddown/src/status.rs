@@ -111,6 +111,7 @@ pub(crate) fn publish(inner: &Inner) {
         active_requests: traffic.requests,
         active_connections: traffic.connections,
         background_tasks: inner.tasks.len(),
+        scrapes: &inner.scrapes,
     }
     .publish();
 }

@@ -17,6 +17,7 @@ pub(crate) mod events;
 pub(crate) mod hold;
 pub(crate) mod in_flight;
 pub(crate) mod peer;
+pub(crate) mod scrape;
 pub(crate) mod service;
 pub(crate) mod timing;
 #[cfg(feature = "ws")]
