@@ -4,11 +4,11 @@ mod refusal;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser};
-use winddown::{Address, SecondSignal, Shutdown, Split, Tls, Transport};
+use clap::{ArgAction, FromArgMatches, Parser, ValueEnum, builder::BoolishValueParser};
+use winddown::{Address, Builder, SecondSignal, Shutdown, Split, Tls, Transport};
 
-pub(crate) use self::refusal::Refusal;
-use crate::telemetry::LogFormat;
+pub(crate) use self::refusal::{Refusal, setting, shorten};
+use crate::{check, telemetry::LogFormat};
 
 /// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
 #[derive(Clone, Debug, Parser)]
@@ -32,7 +32,7 @@ pub(crate) struct Config {
 
     /// From the stop signal to the supervisor's SIGKILL: terminationGracePeriodSeconds, TimeoutStopSec
     #[arg(long, env, default_value = "30s", value_parser = duration)]
-    grace_period: Duration,
+    pub(crate) grace_period: Duration,
     /// How long everything is still served while balancers look away [default: 5s, or a sixth of a shorter grace
     /// period]
     #[arg(long, env, value_parser = duration)]
@@ -58,21 +58,21 @@ pub(crate) struct Config {
 
     /// Longest wait for TCP handshakes under way when the listener closes
     #[arg(long, env, default_value = "1s", value_parser = duration)]
-    handshake_window: Duration,
+    pub(crate) handshake_window: Duration,
     /// Longest silence that an idle connection has when the server closes; one that never carried a request has all of
     /// it, a used one twice its round trip
     #[arg(long, env, default_value = "500ms", value_parser = duration)]
-    idle_grace: Duration,
+    pub(crate) idle_grace: Duration,
     /// Over how much time at least the goodbyes to WebSockets and the returns of event streams are spread
     #[arg(long, env, default_value = "1s", value_parser = duration)]
-    close_jitter: Duration,
+    pub(crate) close_jitter: Duration,
     /// What an idle HTTP/1 connection is told before it is closed
     #[arg(long, env, default_value = "408")]
     farewell: Farewell,
     /// Longest time from the first byte of a request head to its last, and of a TLS handshake [default: 5s, or half of a
     /// shorter drain]
     #[arg(long, env, value_parser = duration)]
-    header_timeout: Option<Duration>,
+    pub(crate) header_timeout: Option<Duration>,
     /// Longest wait for the next byte of a request body, and for a client to take the next one of its response
     #[arg(long, env, default_value = "30s", value_parser = duration)]
     progress_timeout: Duration,
@@ -88,10 +88,10 @@ pub(crate) struct Config {
 
     /// Where the report of the shutdown is written, as JSON [default: nowhere]
     #[arg(long, env)]
-    shutdown_report: Option<PathBuf>,
+    pub(crate) shutdown_report: Option<PathBuf>,
     /// Where every request is noted, for tests [default: nowhere]
     #[arg(long, env)]
-    audit_log: Option<PathBuf>,
+    pub(crate) audit_log: Option<PathBuf>,
     /// How a log line looks; RUST_LOG says which there are [default of RUST_LOG: info]
     #[arg(long, env, default_value = "pretty")]
     pub(crate) log_format: LogFormat,
@@ -122,7 +122,8 @@ enum Second {
 
 impl Config {
     pub(crate) fn load() -> Result<Self, Refusal> {
-        Self::try_parse().map_err(Refusal::Arguments)
+        let asked = check::command_line().try_get_matches();
+        asked.and_then(|matches| Self::from_arg_matches(&matches)).map_err(Refusal::Arguments)
     }
 
     /// How HTTP_ADDR speaks TLS, if it does.
@@ -134,15 +135,18 @@ impl Config {
 
     /// The shutdown that these settings describe.
     pub(crate) fn shutdown(&self) -> Result<Shutdown, Refusal> {
-        let split = Split {
-            lame_duck: self.lame_duck,
-            drain: self.drain_timeout,
-            cancel_grace: self.cancel_grace,
-            background: self.background_timeout,
-            release: self.release_timeout,
-            flush: self.flush_timeout,
-            exit_margin: self.exit_margin,
-        };
+        let mut builder = self.builder();
+        if let Some(path) = &self.shutdown_report {
+            builder = builder.report_file(path);
+        }
+        if let Some(path) = &self.audit_log {
+            builder = builder.audit_log(path);
+        }
+        builder.build().map_err(Refusal::Settings)
+    }
+
+    /// The same without its files.
+    pub(crate) fn builder(&self) -> Builder {
         let transport = Transport {
             handshake_window: self.handshake_window,
             idle_grace: self.idle_grace,
@@ -158,87 +162,30 @@ impl Config {
             Second::Force => SecondSignal::Force,
             Second::Ignore => SecondSignal::Ignore,
         };
-        let mut builder = Shutdown::builder()
+        Shutdown::builder()
             .grace_period(self.grace_period)
-            .split(split)
+            .split(self.split())
             .transport(transport)
-            .second_signal(second_signal);
-        if let Some(path) = &self.shutdown_report {
-            builder = builder.report_file(path);
+            .second_signal(second_signal)
+    }
+
+    /// The parts of the grace period that are set by hand.
+    pub(crate) fn split(&self) -> Split {
+        Split {
+            lame_duck: self.lame_duck,
+            drain: self.drain_timeout,
+            cancel_grace: self.cancel_grace,
+            background: self.background_timeout,
+            release: self.release_timeout,
+            flush: self.flush_timeout,
+            exit_margin: self.exit_margin,
         }
-        if let Some(path) = &self.audit_log {
-            builder = builder.audit_log(path);
-        }
-        builder.build().map_err(Refusal::Settings)
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write a duration as 250ms, 5s or 2m"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    fn refusal(flags: &[&str]) -> String {
-        let config = Config::try_parse_from([&["service"], flags].concat()).map_err(Refusal::Arguments);
-        let refused = config.and_then(|config| config.tls().and_then(|_| config.shutdown()));
-        refused.expect_err("these settings are wrong").to_string()
-    }
-
-    #[test]
-    fn the_flags_are_consistent() {
-        Config::command().debug_assert();
-    }
-
-    #[test]
-    fn a_duration_that_is_none_is_refused_with_field_value_and_remedy() {
-        let text = refusal(&["--grace-period", "abc"]);
-        for part in ["GRACE_PERIOD", "abc", "write a duration as 250ms, 5s or 2m"] {
-            assert!(text.contains(part), "no {part} in\n{text}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_split_that_does_not_fit_is_refused_with_the_sum_and_the_settings_to_change() {
-        let text = refusal(&["--lame-duck", "8s", "--drain-timeout", "20s"]);
-        for part in ["GRACE_PERIOD=30s", "42s in all", "shorten LAME_DUCK or DRAIN_TIMEOUT"] {
-            assert!(text.contains(part), "no {part} in\n{text}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_report_that_could_not_be_written_is_refused_at_the_start() {
-        let text = refusal(&["--shutdown-report", "/no/such/folder/report.json"]);
-        assert!(text.contains("SHUTDOWN_REPORT=/no/such/folder/report.json cannot be written"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_time_without_which_nothing_works_is_refused_by_its_name() {
-        for (flag, setting) in [("--header-timeout", "HEADER_TIMEOUT"), ("--progress-timeout", "PROGRESS_TIMEOUT")] {
-            let text = refusal(&[flag, "0s"]);
-            assert!(text.contains(&format!("{setting}=0s")), "{text}");
-        }
-    }
-
-    #[test]
-    fn tls_needs_both_files_and_says_what_is_wrong_with_them() {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let empty = folder.path().join("empty.pem");
-        std::fs::write(&empty, "").expect("the folder is ours");
-        let empty = empty.to_str().expect("a temporary path is text");
-        let cases: [(&[&str], &[&str]); 3] = [
-            (&["--tls-cert", empty], &["--tls-key"]),
-            (&["--tls-cert", "/no/such.pem", "--tls-key", empty], &["TLS_CERT", "/no/such.pem", "No such file"]),
-            (&["--tls-cert", empty, "--tls-key", empty], &["TLS_CERT", empty, "PEM"]),
-        ];
-        for (flags, parts) in cases {
-            let text = refusal(flags);
-            for part in parts {
-                assert!(text.contains(part), "{flags:?}: no {part} in\n{text}");
-            }
-        }
-    }
-}
+mod tests;

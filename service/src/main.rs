@@ -1,6 +1,7 @@
 //! A service that loses nothing when it is restarted. `main` reads as its life.
 
 mod admin;
+mod check;
 mod config;
 mod faults;
 mod live;
@@ -15,6 +16,9 @@ use winddown::{Address, Listener, Report};
 use crate::config::{Config, Refusal};
 
 fn main() -> ExitCode {
+    if let Some(code) = check::asked_for() {
+        return code;
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return Refusal::from(error).tell(),

@@ -108,15 +108,25 @@ impl Builder {
         self
     }
 
+    /// The budget and the limits on connections that these settings come to, without a look at any file.
+    ///
+    /// # Errors
+    ///
+    /// A split that does not fit, a header timeout that is longer than the drain, a time of zero.
+    pub fn plan(&self) -> Result<(Budget, Transport), BuildError> {
+        let budget = Budget::derive(self.grace_period.unwrap_or(Budget::default().grace_period()), self.split)?;
+        let transport = self.transport.clone().within(budget.part(Part::Drain))?;
+        Ok((budget, transport))
+    }
+
     /// Checks everything.
     ///
     /// # Errors
     ///
-    /// A split that does not fit, a header timeout that is longer than the drain, a file that cannot be written.
+    /// As [`Builder::plan`], and a file that cannot be written.
     pub fn build(self) -> Result<Shutdown, BuildError> {
-        let Self { grace_period, split, transport, second_signal, report_file, audit_log } = self;
-        let budget = Budget::derive(grace_period.unwrap_or(Budget::default().grace_period()), split)?;
-        let transport = transport.within(budget.part(Part::Drain))?;
+        let (budget, transport) = self.plan()?;
+        let Self { second_signal, report_file, audit_log, .. } = self;
         if let Some(path) = &report_file {
             report::check_path(path).map_err(|source| BuildError::ReportFile { path: path.clone(), source })?;
         }

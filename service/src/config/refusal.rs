@@ -61,11 +61,15 @@ fn refuse_budget(f: &mut fmt::Formatter<'_>, error: &BudgetError) -> fmt::Result
         let origin = if *set { "set" } else { "its share" };
         writeln!(f, "  {:<19}{:>10}  ({origin})", setting(*part), format!("{length:?}"))?;
     }
-    let short: Vec<_> = parts.iter().filter(|(_, length, set)| *set && !length.is_zero()).collect();
-    let shorten = short.iter().map(|(part, ..)| setting(*part)).collect::<Vec<_>>().join(" or ");
-    match shorten.as_str() {
-        "" => writeln!(f, "raise GRACE_PERIOD: the drain needs a part of it"),
-        shorten => writeln!(f, "raise GRACE_PERIOD, or shorten {shorten}"),
+    writeln!(f, "{}", shorten(error))
+}
+
+/// What there is to change when the parts do not fit.
+pub(crate) fn shorten(error: &BudgetError) -> String {
+    let short: Vec<_> = error.parts.iter().filter(|(_, length, set)| *set && !length.is_zero()).collect();
+    match short.iter().map(|(part, ..)| setting(*part)).collect::<Vec<_>>().join(" or ").as_str() {
+        "" => "raise GRACE_PERIOD: the drain needs a part of it".to_owned(),
+        shorten => format!("raise GRACE_PERIOD, or shorten {shorten}"),
     }
 }
 
@@ -89,7 +93,8 @@ fn refuse_tls(f: &mut fmt::Formatter<'_>, error: &TlsError) -> fmt::Result {
     writeln!(f, "error: {settings}: {error}{cause}")
 }
 
-const fn setting(part: Part) -> &'static str {
+/// The setting that gives a part its length.
+pub(crate) const fn setting(part: Part) -> &'static str {
     match part {
         Part::LameDuck => "LAME_DUCK",
         Part::Drain => "DRAIN_TIMEOUT",

@@ -1,0 +1,62 @@
+use super::*;
+use clap::CommandFactory;
+
+fn refusal(flags: &[&str]) -> String {
+    let config = Config::try_parse_from([&["service"], flags].concat()).map_err(Refusal::Arguments);
+    let refused = config.and_then(|config| config.tls().and_then(|_| config.shutdown()));
+    refused.expect_err("these settings are wrong").to_string()
+}
+
+#[test]
+fn the_flags_are_consistent() {
+    Config::command().debug_assert();
+}
+
+#[test]
+fn a_duration_that_is_none_is_refused_with_field_value_and_remedy() {
+    let text = refusal(&["--grace-period", "abc"]);
+    for part in ["GRACE_PERIOD", "abc", "write a duration as 250ms, 5s or 2m"] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_split_that_does_not_fit_is_refused_with_the_sum_and_the_settings_to_change() {
+    let text = refusal(&["--lame-duck", "8s", "--drain-timeout", "20s"]);
+    for part in ["GRACE_PERIOD=30s", "42s in all", "shorten LAME_DUCK or DRAIN_TIMEOUT"] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_could_not_be_written_is_refused_at_the_start() {
+    let text = refusal(&["--shutdown-report", "/no/such/folder/report.json"]);
+    assert!(text.contains("SHUTDOWN_REPORT=/no/such/folder/report.json cannot be written"), "{text}");
+}
+
+#[tokio::test]
+async fn a_time_without_which_nothing_works_is_refused_by_its_name() {
+    for (flag, setting) in [("--header-timeout", "HEADER_TIMEOUT"), ("--progress-timeout", "PROGRESS_TIMEOUT")] {
+        let text = refusal(&[flag, "0s"]);
+        assert!(text.contains(&format!("{setting}=0s")), "{text}");
+    }
+}
+
+#[test]
+fn tls_needs_both_files_and_says_what_is_wrong_with_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").expect("the folder is ours");
+    let empty = empty.to_str().expect("a temporary path is text");
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["--tls-cert", empty], &["--tls-key"]),
+        (&["--tls-cert", "/no/such.pem", "--tls-key", empty], &["TLS_CERT", "/no/such.pem", "No such file"]),
+        (&["--tls-cert", empty, "--tls-key", empty], &["TLS_CERT", empty, "PEM"]),
+    ];
+    for (flags, parts) in cases {
+        let text = refusal(flags);
+        for part in parts {
+            assert!(text.contains(part), "{flags:?}: no {part} in\n{text}");
+        }
+    }
+}
