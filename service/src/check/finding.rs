@@ -92,9 +92,9 @@ impl fmt::Display for Finding {
         };
         write!(f, "{level:<9}")?;
         if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
+            write!(f, "{}: ", harmless(&place.to_string()))?;
         }
-        f.write_str(&self.text)
+        f.write_str(&harmless(&self.text))
     }
 }
 
@@ -102,4 +102,10 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
+}
+
+/// A text on one line, without anything that a terminal would obey: parts of it are from files.
+pub(super) fn harmless(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }

@@ -62,13 +62,13 @@ pub(super) fn by_command(words: &[String], place: &Place, findings: &mut Finding
 }
 
 fn explicit(matches: &ArgMatches, origin: &Origin) -> Vec<Given> {
-    let given = |(name, _): (String, String)| {
+    let given = |(name, _): &(String, String)| {
         let id = name.to_lowercase();
         if matches.value_source(&id) != Some(ValueSource::CommandLine) {
             return None;
         }
         let value = matches.get_raw(&id)?.next_back()?.to_string_lossy().into_owned();
-        Some(Given { name, value, origin: origin.clone() })
+        Some(Given { name: name.clone(), value, origin: origin.clone() })
     };
-    known().into_iter().filter_map(given).collect()
+    known().iter().filter_map(given).collect()
 }

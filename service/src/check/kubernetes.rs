@@ -8,7 +8,7 @@ use super::{
     finding::{Finding, Level},
     given::Given,
     pod,
-    settings::known,
+    settings::is_known,
     sheet::Sheet,
     source::Source,
     yaml::{self, Node},
@@ -16,6 +16,9 @@ use super::{
 
 /// Settings whose names others have, too: alone they make no container ours.
 const COMMON: [&str; 2] = ["DATABASE_URL", "LOG_FORMAT"];
+
+/// By aliases, a small file can have billions.
+const MOST: usize = 1000;
 
 const READ_TIMEOUT: [&str; 3] = ["metadata", "annotations", "nginx.ingress.kubernetes.io/proxy-read-timeout"];
 
@@ -76,13 +79,16 @@ fn pod(document: &Rc<Node>) -> Option<Pod> {
 /// The containers that are the service: by their name, by their settings, or because there is no other.
 fn choose<'a>(pods: &'a [Pod], wanted: Option<&str>) -> Result<Vec<(&'a Pod, &'a Node)>, String> {
     let of_pod = |pod: &'a Pod| pod.spec.items_at(&["containers"]).iter().map(move |container| (pod, &**container));
-    let all: Vec<(&Pod, &Node)> = pods.iter().flat_map(of_pod).collect();
+    let all: Vec<(&Pod, &Node)> = pods.iter().flat_map(of_pod).take(MOST).collect();
     let told = || {
         all.iter()
             .map(|(pod, container)| format!("{} in {}", name(container), pod.title))
             .collect::<Vec<_>>()
             .join(", ")
     };
+    if all.len() == MOST {
+        return Err(format!("there are {MOST} containers or more; give the part that runs the service"));
+    }
     if all.is_empty() {
         return Err(
             "no Deployment, Pod or the like with a container in it; give the manifest that runs the service".into()
@@ -93,8 +99,7 @@ fn choose<'a>(pods: &'a [Pod], wanted: Option<&str>) -> Result<Vec<(&'a Pod, &'a
         let remedy = || format!("no container is named {wanted}; there are {}", told());
         return if named.is_empty() { Err(remedy()) } else { Ok(named) };
     }
-    let known = known();
-    let is_ours = |name: &str| !COMMON.contains(&name) && known.iter().any(|(known, _)| known == name);
+    let is_ours = |name: &str| !COMMON.contains(&name) && is_known(name);
     let has_ours = |container: &Node| {
         container.items_at(&["env"]).iter().any(|variable| variable.text_at(&["name"]).is_some_and(is_ours))
     };

@@ -12,7 +12,7 @@ use super::{
     given::{self, Given, Origin},
     kubernetes::{Pod, name},
     probes,
-    settings::{Settings, known, meant},
+    settings::{Settings, is_known, meant},
     sheet::{Sheet, told},
     shell,
     source::Source,
@@ -78,12 +78,11 @@ fn words(items: &[Rc<Node>]) -> Vec<String> {
 
 /// What `env` sets. As in Kubernetes, the last of equal names counts.
 fn variables(source: &Source, container: &Node, findings: &mut Findings) -> Vec<Given> {
-    let known = known();
     let mut given = Vec::new();
     for variable in container.items_at(&["env"]).iter().rev() {
         let Some(name) = variable.text_at(&["name"]) else { continue };
         let place = source.at(variable.entry(&["name"]).map_or(variable.line, |entry| entry.line));
-        if !known.iter().any(|(known, _)| known == name) {
+        if !is_known(name) {
             if let Some(meant) = meant(name) {
                 findings.warning(
                     place,

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     error::Error as _,
     path::Path,
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -23,6 +24,9 @@ use crate::config::Config;
 /// Names within this many edits are taken for one name, misspelled.
 const NEAR: usize = 2;
 
+/// No setting has a name like that.
+const LONG: usize = 64;
+
 pub(super) struct Settings {
     pub(super) config: Config,
     origins: HashMap<String, Origin>,
@@ -31,11 +35,11 @@ pub(super) struct Settings {
 impl Settings {
     /// Takes what was given, the first of equal names, and defaults for the rest and for what is wrong.
     pub(super) fn resolve(given: Vec<Given>, findings: &mut Findings) -> Self {
-        let known: HashMap<_, _> = known().into_iter().collect();
+        let known: HashMap<_, _> = known().iter().map(|(name, flag)| (name.as_str(), flag)).collect();
         let (mut origins, mut seen) = (HashMap::new(), HashSet::new());
         let mut line = vec!["service".to_owned()];
         for Given { name, value, origin } in given {
-            let Some(flag) = known.get(&name).filter(|_| seen.insert(name.clone())) else { continue };
+            let Some(flag) = known.get(name.as_str()).filter(|_| seen.insert(name.clone())) else { continue };
             let word = format!("--{flag}={value}");
             match bare().try_get_matches_from(["service", &word]) {
                 Ok(_) => {
@@ -110,21 +114,28 @@ impl Settings {
 }
 
 /// Every setting: its name in the environment, and its flag.
-pub(super) fn known() -> Vec<(String, String)> {
-    let both = |arg: &clap::Arg| Some((arg.get_env()?.to_str()?.to_owned(), arg.get_long()?.to_owned()));
-    Config::command().get_arguments().filter_map(both).collect()
+pub(super) fn known() -> &'static [(String, String)] {
+    static KNOWN: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+        let both = |arg: &clap::Arg| Some((arg.get_env()?.to_str()?.to_owned(), arg.get_long()?.to_owned()));
+        Config::command().get_arguments().filter_map(both).collect()
+    });
+    &KNOWN
+}
+
+pub(super) fn is_known(name: &str) -> bool {
+    known().iter().any(|(known, _)| known == name)
 }
 
 /// The setting that somebody may have meant by a name that is none.
-pub(super) fn meant(name: &str) -> Option<String> {
-    let upper = name.to_uppercase();
-    let distance = |known: &str| strsim::damerau_levenshtein(&upper, known);
-    let known = known().into_iter().map(|(known, _)| known);
-    if name == "RUST_LOG" || known.clone().any(|known| known == name) {
+pub(super) fn meant(name: &str) -> Option<&'static str> {
+    if name == "RUST_LOG" || name.len() > LONG || is_known(name) {
         return None;
     }
+    let upper = name.to_uppercase();
+    let distance = |known: &str| strsim::damerau_levenshtein(&upper, known);
     // GRACE_PERIOD_SECONDS means GRACE_PERIOD; SERVICE_HTTP_ADDR may well be somebody else's.
-    let near = |known: &String| distance(known) <= NEAR || upper.starts_with(&format!("{known}_"));
+    let near = |known: &&str| distance(known) <= NEAR || upper.starts_with(&format!("{known}_"));
+    let known = known().iter().map(|(known, _)| known.as_str());
     known.filter(near).min_by_key(|known| distance(known))
 }
 

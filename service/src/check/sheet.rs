@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::finding::{Finding, Findings, Level};
+use super::finding::{Finding, Findings, Level, harmless};
 
 #[derive(Debug)]
 pub(super) struct Sheet {
@@ -30,7 +30,7 @@ impl Sheet {
 impl fmt::Display for Sheet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { title, basis, rows, findings } = self;
-        writeln!(f, "{title}")?;
+        writeln!(f, "{}", harmless(title))?;
         if !basis.is_empty() {
             writeln!(f, "  settings {basis}")?;
         }

@@ -10,7 +10,7 @@ use super::{
     arithmetic::{self, Grant},
     finding::Findings,
     given::{self, Given, Origin},
-    settings::{Settings, known, meant},
+    settings::{Settings, is_known, meant},
     sheet::Sheet,
     shell,
     source::Source,
@@ -32,6 +32,7 @@ pub(super) fn check(sources: &[Source], options: &Options, flags: &[Given]) -> S
     let rows = arithmetic::check(&settings, Some(&grant), &options.balancer(None), &mut findings);
     check_kill(&unit, &mut findings);
     check_exec_stop(&unit, &mut findings);
+    check_reload(&unit, &mut findings);
     check_restart(&unit, &mut findings);
     check_watchdog(&unit, &mut findings);
     settings.check_deployment(&mut findings);
@@ -72,7 +73,6 @@ fn command(unit: &Unit, findings: &mut Findings) -> Vec<Given> {
 
 /// What `Environment=` sets; the last of equal names counts.
 fn variables(unit: &Unit, findings: &mut Findings) -> Vec<Given> {
-    let known = known();
     let mut given = Vec::new();
     for Assignment { value, place, .. } in unit.all("Environment").into_iter().rev() {
         let Some(words) = shlex::split(value) else {
@@ -80,7 +80,7 @@ fn variables(unit: &Unit, findings: &mut Findings) -> Vec<Given> {
             continue;
         };
         for (name, value) in words.iter().rev().filter_map(|word| word.split_once('=')) {
-            if !known.iter().any(|(known, _)| known == name) {
+            if !is_known(name) {
                 if let Some(meant) = meant(name) {
                     findings.warning(
                         place.clone(),
@@ -175,6 +175,21 @@ fn check_exec_stop(unit: &Unit, findings: &mut Findings) {
                 "ExecStop= runs before SIGTERM, in a TimeoutStopSec of its own: a stop takes longer by that",
             );
         }
+    }
+}
+
+/// SIGHUP means "read your files again" to many, and "stop" here.
+fn check_reload(unit: &Unit, findings: &mut Findings) {
+    let is_hangup = |word: &str| ["-1", "-HUP", "-SIGHUP", "HUP", "SIGHUP"].contains(&word);
+    for Assignment { value, place, .. } in unit.all("ExecReload") {
+        if value.split_whitespace().any(is_hangup) {
+            let why = "ExecReload= sends SIGHUP, which stops the service";
+            findings.error(place.clone(), format!("{why}; drop the line: certificates are reloaded without it"));
+        }
+    }
+    if let Some(Assignment { value, place, .. }) = unit.last(&["Type"]).filter(|kind| kind.value == "notify-reload") {
+        let why = format!("Type={value}: systemctl reload sends SIGHUP, which stops the service");
+        findings.error(place.clone(), format!("{why}; write Type=notify"));
     }
 }
 

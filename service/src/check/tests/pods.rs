@@ -113,6 +113,15 @@ fn the_default_of_kubernetes_is_said_with_the_line_of_the_pod() {
 }
 
 #[test]
+fn the_last_of_equal_names_counts_and_args_win_over_env() {
+    let twice = added(RIGHT, "{name: GRACE_PERIOD, value: 29s}");
+    let row = |text: &str| told(&manifest(text, &Options::default())).lines().nth(3).map(str::to_owned);
+    assert!(row(&twice).is_some_and(|row| row.contains("29s") && row.ends_with("a.yaml:26")), "{:?}", row(&twice));
+    let args = changed(&twice, ("          ports:\n", "          args: [--grace-period=28s]\n          ports:\n"));
+    assert!(row(&args).is_some_and(|row| row.contains("28s") && row.ends_with("a.yaml:29")), "{:?}", row(&args));
+}
+
+#[test]
 fn the_container_is_found_or_asked_for() {
     let other = "        - {name: proxy, image: x}\n        - name: service\n";
     let two = changed(RIGHT, ("        - name: service\n", other));
@@ -124,6 +133,18 @@ fn the_container_is_found_or_asked_for() {
     assert!(told(&manifest(text, &named)).contains("a.yaml:5 Pod orders, container service"));
     let nobody = Options { container: Some("nobody".to_owned()), ..Options::default() };
     assert!(told(&manifest(text, &nobody)).contains("no container is named nobody"));
+}
+
+#[test]
+fn a_hostile_manifest_is_refused_and_moves_no_terminal() {
+    let many = format!(
+        "kind: List\nitems:\n- &p {{kind: Pod, spec: {{containers: [&c {{name: c}}{}]}}}}\n{}",
+        ", *c".repeat(5_000),
+        "- *p\n".repeat(5_000)
+    );
+    assert!(told(&manifest(&many, &Options::default())).contains("1000 containers or more"));
+    let text = told(&manifest(&changed(RIGHT, ("value: 30s", "value: \"\\e[2J\\nok\"")), &Options::default()));
+    assert!(says(&text, "error", &["a.yaml:25", "2J"]) && !text.contains('\u{1b}'), "{text}");
 }
 
 #[test]

@@ -38,6 +38,8 @@ fn what_is_wrong_in_a_unit_is_found_with_its_line_and_its_remedy() {
         ("KillMode=mixed", "SendSIGKILL=no", "note", &["a.service:10", "watchdog"]),
         ("KillMode=mixed", "ExecStop=/bin/kill -9 $MAINPID", "error", &["a.service:10", "drop the line"]),
         ("KillMode=mixed", "ExecStop=/bin/sleep 5", "note", &["a.service:10", "before SIGTERM"]),
+        ("KillMode=mixed", "ExecReload=/bin/kill -HUP $MAINPID", "error", &["a.service:10", "SIGHUP"]),
+        ("Type=notify", "Type=notify-reload", "error", &["a.service:6", "write Type=notify"]),
         ("KillMode=mixed", "WatchdogSec=10s", "note", &["a.service:10", "SIGABRT"]),
         ("RestartPreventExitStatus=78", "", "note", &["a.service:11", "RestartPreventExitStatus=78"]),
         ("Restart=on-failure", "Restart=always", "note", &["a.service:11", "10", "11", "128+n"]),
