@@ -81,8 +81,8 @@ struct Options {
 /// The whole command line: the settings, or the check, which takes them as well.
 pub(crate) fn command_line() -> Command {
     let settings = settings::quiet(Config::command());
-    let check = Options::augment_args(Command::new(NAME)).next_help_heading("Settings of the service");
-    let check = check.args(settings.get_arguments().cloned());
+    let settings = settings.get_arguments().map(|arg| arg.clone().help_heading("Settings of the service"));
+    let check = Options::augment_args(Command::new(NAME)).args(settings);
     Config::command().args_conflicts_with_subcommands(true).subcommand(check)
 }
 

@@ -62,12 +62,9 @@ fn check_probe(source: &Source, container: &Node, settings: &Settings, findings:
     let admin = match &settings.config.admin_addr {
         Address::Tcp(admin) if !admin.ip().is_loopback() => admin,
         address => {
-            let place = settings.place("ADMIN_ADDR");
-            let seen = format!("the kubelet's {name} cannot reach ADMIN_ADDR={address}");
-            return findings.error(
-                place.unwrap_or_else(|| at("port")),
-                format!("{seen}; write ADMIN_ADDR: 0.0.0.0:9090 into env"),
-            );
+            let place = settings.place("ADMIN_ADDR").unwrap_or_else(|| at("port"));
+            let why = format!("the kubelet's {name} cannot reach ADMIN_ADDR={address}");
+            return findings.error(place, format!("{why}; {}", everywhere("ADMIN_ADDR", address, 9090)));
         }
     };
     if check_port(container, settings, findings, probe, http, admin, &at("port")) {
@@ -143,5 +140,11 @@ fn check_traffic(source: &Source, pod: &Pod, container: &Node, settings: &Settin
     let is_alone = pod.spec.items_at(&["containers"]).len() == 1;
     let level = if is_alone { Level::Error } else { Level::Warning };
     let why = format!("HTTP_ADDR={address} cannot be reached from outside of the pod");
-    findings.add(level, Some(place), format!("{why}; write HTTP_ADDR: 0.0.0.0:8080 into env"));
+    findings.add(level, Some(place), format!("{why}; {}", everywhere("HTTP_ADDR", address, 8080)));
+}
+
+/// The remedy for an address that only the pod itself can reach.
+fn everywhere(name: &str, address: &Address, default: u16) -> String {
+    let port = address.tcp().map_or(default, |address| address.port());
+    format!("give the container {name}=0.0.0.0:{port}")
 }

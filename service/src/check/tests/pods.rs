@@ -99,7 +99,12 @@ fn a_probe_that_misses_the_service_is_found() {
         ("port: 9090", "port: 9090, scheme: HTTPS", "error", &["a.yaml:36", "TLS"]),
         ("httpGet: {path: /livez, port: 9090}", "tcpSocket: {port: 9090}", "note", &["a.yaml:35", "/livez"]),
         ("readinessProbe", "unknownProbe", "warning", &["a.yaml:17", "readinessProbe"]),
-        ("value: 0.0.0.0:9090", "value: 127.0.0.1:9090", "error", &["a.yaml:23", "cannot reach ADMIN_ADDR"]),
+        (
+            "value: 0.0.0.0:9090",
+            "value: 127.0.0.1:9091",
+            "error",
+            &["a.yaml:23", "cannot reach", "ADMIN_ADDR=0.0.0.0:9091"],
+        ),
         ("name: HTTP_ADDR", "name: OTHER_ADDRESS", "error", &["a.yaml:19", "HTTP_ADDR=127.0.0.1:8080"]),
         ("value: 0.0.0.0:8080", "value: 127.0.0.1:8080", "error", &["a.yaml:21", "HTTP_ADDR"]),
     ]);
