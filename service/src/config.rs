@@ -8,7 +8,10 @@ use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser};
 use winddown::{Address, SecondSignal, Shutdown, Split, Tls, Transport};
 
 pub(crate) use self::refusal::Refusal;
-use crate::telemetry::LogFormat;
+use crate::{
+    orders::{Database, Settling},
+    telemetry::LogFormat,
+};
 
 /// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
 #[derive(Clone, Debug, Parser)]
@@ -29,6 +32,16 @@ pub(crate) struct Config {
     /// How often TLS_CERT and TLS_KEY are looked at
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     tls_reload_every: Duration,
+
+    /// Where orders are kept: sqlite:FILE, which is made if it is not there, or postgres://USER:PASSWORD@HOST/NAME
+    #[arg(long, env, default_value = "sqlite:service.db", hide_env_values = true)]
+    database_url: String,
+    /// How long an instance holds the orders that it is settling: when it has died, another takes them after that
+    #[arg(long, env, default_value = "10s", value_parser = some_time)]
+    settle_lease: Duration,
+    /// How long settling an order takes, for tests
+    #[arg(long, env, default_value = "0s", value_parser = duration, hide = true)]
+    settle_takes: Duration,
 
     /// From the stop signal to the supervisor's SIGKILL: terminationGracePeriodSeconds, TimeoutStopSec
     #[arg(long, env, default_value = "30s", value_parser = duration)]
@@ -132,6 +145,15 @@ impl Config {
         Ok(Some(tls.reload_every(self.tls_reload_every)))
     }
 
+    /// Where orders are kept. Not checked by clap, which would show a refused value with its password.
+    pub(crate) fn database(&self) -> Result<Database, Refusal> {
+        self.database_url.parse().map_err(Refusal::Database)
+    }
+
+    pub(crate) fn settling(&self) -> Settling {
+        Settling { lease: self.settle_lease, takes: self.settle_takes }
+    }
+
     /// The shutdown that these settings describe.
     pub(crate) fn shutdown(&self) -> Result<Shutdown, Refusal> {
         let split = Split {
@@ -177,6 +199,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write a duration as 250ms, 5s or 2m"))
 }
 
+fn some_time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| if time.is_zero() { Err("give it a time, as 10s".into()) } else { Ok(time) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +210,7 @@ mod tests {
 
     fn refusal(flags: &[&str]) -> String {
         let config = Config::try_parse_from([&["service"], flags].concat()).map_err(Refusal::Arguments);
-        let refused = config.and_then(|config| config.tls().and_then(|_| config.shutdown()));
+        let refused = config.and_then(|config| config.tls().and(config.database()).and(config.shutdown()));
         refused.expect_err("these settings are wrong").to_string()
     }
 
@@ -221,6 +247,45 @@ mod tests {
             let text = refusal(&[flag, "0s"]);
             assert!(text.contains(&format!("{setting}=0s")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_database_that_is_none_is_refused_and_no_password_is_shown() {
+        for (url, why) in [
+            ("mysql://orders:secret@db/orders", "mysql is no database that this service knows"),
+            ("postgres://orders:secret@db:port/orders", "invalid port number"),
+            ("postgres://orders:secret@db/orders?sslmode=perhaps", "ssl_mode"),
+            ("sqlite::memory:", "kept in memory"),
+            ("sqlite:orders.db?mode=memory", "kept in memory"),
+            ("sqlite:orders.db?mod=rw", "unknown query parameter `mod`"),
+            ("", "relative URL without a base"),
+        ] {
+            let text = refusal(&["--database-url", url]);
+            for part in ["DATABASE_URL", why, "write sqlite:FILE or postgres://"] {
+                assert!(text.contains(part), "{url}: no {part} in\n{text}");
+            }
+            assert!(!text.contains("secret@") && !text.contains("orders:secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_shows_itself_without_its_password() {
+        for (url, shown) in [
+            ("sqlite:orders.db", "sqlite:orders.db"),
+            ("sqlite:///var/lib/orders.db?mode=rw", "sqlite:///var/lib/orders.db?mode=rw"),
+            ("postgres://orders:secret@db:5432/orders", "postgres://orders:****@db:5432/orders"),
+            ("postgres://db/orders?user=orders&password=secret", "postgres://db/orders?user=orders&password=****"),
+        ] {
+            let config = Config::try_parse_from(["service", "--database-url", url]).expect("it is for later");
+            assert_eq!(config.database().expect("it is a database").to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_value_from_the_environment_is_not_part_of_the_help() {
+        let command = Config::command();
+        let database = command.get_arguments().find(|argument| argument.get_id() == "database_url");
+        assert!(database.expect("there is one").is_hide_env_values_set(), "a password would be shown");
     }
 
     #[test]
