@@ -203,6 +203,27 @@ fn orders_that_are_held_are_nobody_elses_until_the_lease_is_over_or_they_are_han
 }
 
 #[test]
+fn instances_that_claim_side_by_side_never_hold_the_same_order() {
+    on_each_database(async |one, two| {
+        place(&one, 60).await;
+        for round in 0..5 {
+            let claim = async |i| {
+                let (store, holder) = (if i % 2 == 0 { &one } else { &two }, format!("{round}-{i}"));
+                let ids = store.claim(&holder, 10, LEASE).await.expect("the database is there");
+                (store, holder, ids)
+            };
+            let claims = join_all((0..8).map(claim)).await;
+            let held: Vec<_> = claims.iter().flat_map(|(.., ids)| ids).collect();
+            let distinct: HashSet<_> = held.iter().collect();
+            assert!(!held.is_empty() && held.len() == distinct.len(), "held twice: {claims:?}");
+            for (store, holder, _) in claims {
+                store.hand_back(&holder).await.expect("the database is there");
+            }
+        }
+    });
+}
+
+#[test]
 fn two_instances_share_the_work_and_no_order_is_settled_twice_or_not_at_all() {
     on_each_database(async |one, two| {
         let work = async |store: Store, name: &str| {
@@ -244,6 +265,22 @@ fn orders_under_load_never_find_the_database_locked() {
         let (placed, ()) = join(join_all((0..200).map(place)), settle).await;
         let failed: Vec<_> = placed.into_iter().filter_map(Result::err).collect();
         assert!(failed.is_empty(), "{failed:?}");
+    });
+}
+
+#[test]
+fn c34_close_waits_until_a_file_of_sqlite_is_whole_without_its_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = |name| folder.path().join(name);
+    let database = format!("sqlite:{}", file("orders.db").display()).parse().expect("it is the URL of a database");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    runtime.block_on(async {
+        let store = Store::open(&database).await.expect("it is new and empty");
+        place(&store, 3).await;
+        assert_eq!(store.list("", 10).await.expect("the database is there").len(), 3, "a reader is connected, too");
+        assert!(file("orders.db-wal").exists(), "this is to see that it goes");
+        store.close().await;
+        assert!(!file("orders.db-wal").exists() && !file("orders.db-shm").exists());
     });
 }
 
