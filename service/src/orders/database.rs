@@ -39,7 +39,7 @@ pub(crate) struct Database {
     options: AnyConnectOptions,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Sqlite,
     Postgres,
@@ -52,7 +52,7 @@ pub(crate) struct Pools {
     /// On SQLite a single connection: it has one writer at a time, and here they wait in order, so that none ever finds the
     /// database locked by another.
     pub(crate) writes: AnyPool,
-    begin: &'static str,
+    kind: Kind,
 }
 
 impl Database {
@@ -87,7 +87,7 @@ impl Database {
             Kind::Sqlite => options.max_connections(1).connect_lazy_with(self.options.clone()),
             Kind::Postgres => reads.clone(),
         };
-        Pools { reads, writes, begin: kind.begin() }
+        Pools { reads, writes, kind }
     }
 
     fn unusable(&self, cause: &str) -> String {
@@ -106,21 +106,27 @@ impl Kind {
         }
         Ok(())
     }
-
-    /// SQLite takes its one write lock at the beginning: a transaction that begins by reading could not get it later
-    /// while another process writes, and would fail at once instead of waiting.
-    const fn begin(self) -> &'static str {
-        match self {
-            Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN",
-        }
-    }
 }
 
 impl Pools {
     /// A transaction that writes.
+    ///
+    /// SQLite takes its one write lock at the beginning: a transaction that begins by reading could not get it later
+    /// while another process writes, and would fail at once instead of waiting.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        self.writes.begin_with(self.begin).await
+        let begin = match self.kind {
+            Kind::Sqlite => "BEGIN IMMEDIATE",
+            Kind::Postgres => "BEGIN",
+        };
+        self.writes.begin_with(begin).await
+    }
+
+    /// What a `SELECT` ends with that leaves aside what another transaction is just changing. SQLite has one at a time.
+    pub(crate) const fn skip_locked(&self) -> &'static str {
+        match self.kind {
+            Kind::Sqlite => "",
+            Kind::Postgres => "FOR UPDATE SKIP LOCKED",
+        }
     }
 
     /// Waits for every connection to come back and closes it. The writer goes last: SQLite's last connection moves what the

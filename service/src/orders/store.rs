@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -118,16 +118,18 @@ impl Store {
     /// Takes the oldest orders that nobody holds, at most so many, and holds them for so long.
     pub(crate) async fn claim(&self, holder: &str, most: i64, lease: Duration) -> Result<Vec<String>, sqlx::Error> {
         let now = SystemTime::now();
-        // The condition stands there twice: PostgreSQL looks at the outer one again when it has waited for another
-        // instance that was claiming the same rows.
-        let claimed = query_scalar(
-            "UPDATE outbox SET holder = $1, held_until = $2 WHERE held_until < $3 AND order_id IN \
-             (SELECT order_id FROM outbox WHERE held_until < $3 ORDER BY order_id LIMIT $4) RETURNING order_id",
-        )
-        .bind(holder)
-        .bind(unix_ms(now + lease))
-        .bind(unix_ms(now))
-        .bind(most);
+        let claim = format!(
+            "WITH free AS MATERIALIZED \
+             (SELECT order_id FROM outbox WHERE held_until < $3 ORDER BY order_id LIMIT $4 {skip_locked}) \
+             UPDATE outbox SET holder = $1, held_until = $2 WHERE order_id IN (SELECT order_id FROM free) \
+             RETURNING order_id",
+            skip_locked = self.pools.skip_locked(),
+        );
+        let claimed = query_scalar(AssertSqlSafe(claim)) // made of constants
+            .bind(holder)
+            .bind(unix_ms(now + lease))
+            .bind(unix_ms(now))
+            .bind(most);
         let mut ids: Vec<String> = bounded(claimed.fetch_all(&self.pools.writes)).await?;
         ids.sort_unstable(); // rows are returned in any order
         Ok(ids)
