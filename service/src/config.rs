@@ -8,7 +8,11 @@ use clap::{ArgAction, FromArgMatches, Parser, ValueEnum, builder::BoolishValuePa
 use winddown::{Address, Builder, SecondSignal, Shutdown, Split, Tls, Transport};
 
 pub(crate) use self::refusal::{Refusal, setting, shorten};
-use crate::{check, telemetry::LogFormat};
+use crate::{
+    check,
+    orders::{Database, Settling},
+    telemetry::LogFormat,
+};
 
 /// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
 #[derive(Clone, Debug, Parser)]
@@ -29,6 +33,16 @@ pub(crate) struct Config {
     /// How often TLS_CERT and TLS_KEY are looked at
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     tls_reload_every: Duration,
+
+    /// Where orders are kept: sqlite:FILE, which is made if it is not there, or postgres://USER:PASSWORD@HOST/NAME
+    #[arg(long, env, default_value = "sqlite:service.db", hide_env_values = true)]
+    database_url: String,
+    /// How long an instance holds the orders that it is settling: when it has died, another takes them after that
+    #[arg(long, env, default_value = "10s", value_parser = some_time)]
+    settle_lease: Duration,
+    /// How long settling an order takes, for tests
+    #[arg(long, env, default_value = "0s", value_parser = duration, hide = true)]
+    settle_takes: Duration,
 
     /// From the stop signal to the supervisor's SIGKILL: terminationGracePeriodSeconds, TimeoutStopSec
     #[arg(long, env, default_value = "30s", value_parser = duration)]
@@ -133,6 +147,15 @@ impl Config {
         Ok(Some(tls.reload_every(self.tls_reload_every)))
     }
 
+    /// Where orders are kept. Not checked by clap, which would show a refused value with its password.
+    pub(crate) fn database(&self) -> Result<Database, Refusal> {
+        self.database_url.parse().map_err(Refusal::Database)
+    }
+
+    pub(crate) fn settling(&self) -> Settling {
+        Settling { lease: self.settle_lease, takes: self.settle_takes }
+    }
+
     /// The shutdown that these settings describe.
     pub(crate) fn shutdown(&self) -> Result<Shutdown, Refusal> {
         let mut builder = self.builder();
@@ -185,6 +208,10 @@ impl Config {
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write a duration as 250ms, 5s or 2m"))
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| if time.is_zero() { Err("give it a time, as 10s".into()) } else { Ok(time) })
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ mod tests {
 
     async fn get_path(path: &str) -> Response {
         let request = Request::get(path).header("x-request-id", "f-1").body(Body::empty()).expect("it is well formed");
-        app(true).oneshot(request).await.expect("a router never fails")
+        app(Router::new(), true).oneshot(request).await.expect("a router never fails")
     }
 
     #[tokio::test]

@@ -5,15 +5,19 @@ mod check;
 mod config;
 mod faults;
 mod live;
+mod orders;
 mod request_id;
 mod routes;
 mod telemetry;
 
 use std::{io, process::ExitCode};
 
-use winddown::{Address, Listener, Report};
+use winddown::{Address, Listener, Phase, Report};
 
-use crate::config::{Config, Refusal};
+use crate::{
+    config::{Config, Refusal},
+    orders::Store,
+};
 
 fn main() -> ExitCode {
     if let Some(code) = check::asked_for() {
@@ -38,16 +42,24 @@ async fn run() -> Result<Report, Refusal> {
     let config = Config::load()?;
     telemetry::init_logging(config.log_format);
     let metrics = telemetry::install_recorder()?;
-    let (tls, stop) = (config.tls()?, config.shutdown()?);
+    let (tls, database, settling) = (config.tls()?, config.database()?, config.settling());
+    let stop = config.shutdown()?;
 
     stop.spawn("metrics upkeep", |task| telemetry::upkeep(metrics.clone(), task.draining()));
     stop.start({
         let stop = stop.clone();
         async move {
             let admin = bind("ADMIN_ADDR", config.admin_addr)?;
-            let public = bind("HTTP_ADDR", config.http_addr)?;
             stop.serve_admin("admin", admin, admin::router(&stop, metrics));
-            stop.serve("public", public.with_tls(tls), routes::app(config.enable_faults));
+            let store = Store::open(&database).await?;
+            let pool = store.clone();
+            stop.hook(Phase::Release, "database pool", |_| async move {
+                pool.close().await;
+                Ok(())
+            });
+            stop.spawn("settle orders", |task| settling.run(store.clone(), task));
+            let public = bind("HTTP_ADDR", config.http_addr)?;
+            stop.serve("public", public.with_tls(tls), routes::app(orders::router(store), config.enable_faults));
             Ok(())
         }
     });

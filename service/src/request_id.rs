@@ -21,6 +21,7 @@ pub(crate) fn on_every_response(routes: Router) -> Router {
 #[cfg(test)]
 mod tests {
     use axum::{
+        Router,
         body::Body,
         http::{Request, Response},
     };
@@ -30,7 +31,10 @@ mod tests {
     use crate::routes::app;
 
     async fn answer(request: axum::http::request::Builder) -> Response<Body> {
-        app(false).oneshot(request.body(Body::empty()).expect("it is well formed")).await.expect("a router never fails")
+        app(Router::new(), false)
+            .oneshot(request.body(Body::empty()).expect("it is well formed"))
+            .await
+            .expect("a router never fails")
     }
 
     fn id(response: &Response<Body>) -> &str {

@@ -4,6 +4,7 @@
 //! - `GET /work/{ms}`: answers after that many milliseconds
 //! - `GET /stream?chunks=10&every_ms=100`: a chunked body, one line at a time
 //! - `GET /events?every_ms=1000`, `GET /ws`: see [`live`]
+//! - `POST /orders`, `GET /orders`, `GET /orders/{id}`: see [`orders`](crate::orders)
 //! - `POST /echo`: reads an upload of any size, answers its length and its SHA-256
 
 use std::{fmt::Write, time::Duration};
@@ -31,8 +32,9 @@ const MOST_CHUNKS: u64 = 1_000_000;
 pub(crate) type Refusal = (StatusCode, String);
 
 /// Everything that the traffic port serves.
-pub(crate) fn app(enable_faults: bool) -> Router {
-    let routes = if enable_faults { router().merge(faults::router()) } else { router() };
+pub(crate) fn app(orders: Router, enable_faults: bool) -> Router {
+    let routes = router().merge(orders);
+    let routes = if enable_faults { routes.merge(faults::router()) } else { routes };
     request_id::on_every_response(routes)
 }
 
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     async fn answer(request: Request<Body>) -> (StatusCode, String) {
-        let response = app(false).oneshot(request).await.expect("a router never fails");
+        let response = app(Router::new(), false).oneshot(request).await.expect("a router never fails");
         let status = response.status();
         let body = response.into_body().collect().await.expect("the body ends well").to_bytes();
         (status, String::from_utf8(body.to_vec()).expect("the sample routes answer text"))

@@ -11,6 +11,7 @@ pub(crate) enum Refusal {
     Arguments(clap::Error),
     Settings(BuildError),
     Tls(TlsError),
+    Database(String),
     Machine(Box<dyn Error>),
 }
 
@@ -48,6 +49,7 @@ impl fmt::Display for Refusal {
             Self::Settings(BuildError::ReportFile { path, source }) => refuse_path(f, "SHUTDOWN_REPORT", path, source),
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
             Self::Tls(error) => refuse_tls(f, error),
+            Self::Database(error) => writeln!(f, "error: {error}"),
             Self::Machine(error) => writeln!(f, "error: {error}"),
         }
     }

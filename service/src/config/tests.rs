@@ -3,7 +3,7 @@ use clap::CommandFactory;
 
 fn refusal(flags: &[&str]) -> String {
     let config = Config::try_parse_from([&["service"], flags].concat()).map_err(Refusal::Arguments);
-    let refused = config.and_then(|config| config.tls().and_then(|_| config.shutdown()));
+    let refused = config.and_then(|config| config.tls().and(config.database()).and(config.shutdown()));
     refused.expect_err("these settings are wrong").to_string()
 }
 
@@ -40,6 +40,45 @@ async fn a_time_without_which_nothing_works_is_refused_by_its_name() {
         let text = refusal(&[flag, "0s"]);
         assert!(text.contains(&format!("{setting}=0s")), "{text}");
     }
+}
+
+#[test]
+fn a_database_that_is_none_is_refused_and_no_password_is_shown() {
+    for (url, why) in [
+        ("mysql://orders:secret@db/orders", "mysql is no database that this service knows"),
+        ("postgres://orders:secret@db:port/orders", "invalid port number"),
+        ("postgres://orders:secret@db/orders?sslmode=perhaps", "ssl_mode"),
+        ("sqlite::memory:", "kept in memory"),
+        ("sqlite:orders.db?mode=memory", "kept in memory"),
+        ("sqlite:orders.db?mod=rw", "unknown query parameter `mod`"),
+        ("", "relative URL without a base"),
+    ] {
+        let text = refusal(&["--database-url", url]);
+        for part in ["DATABASE_URL", why, "write sqlite:FILE or postgres://"] {
+            assert!(text.contains(part), "{url}: no {part} in\n{text}");
+        }
+        assert!(!text.contains("secret@") && !text.contains("orders:secret"), "{text}");
+    }
+}
+
+#[test]
+fn a_database_shows_itself_without_its_password() {
+    for (url, shown) in [
+        ("sqlite:orders.db", "sqlite:orders.db"),
+        ("sqlite:///var/lib/orders.db?mode=rw", "sqlite:///var/lib/orders.db?mode=rw"),
+        ("postgres://orders:secret@db:5432/orders", "postgres://orders:****@db:5432/orders"),
+        ("postgres://db/orders?user=orders&password=secret", "postgres://db/orders?user=orders&password=****"),
+    ] {
+        let config = Config::try_parse_from(["service", "--database-url", url]).expect("it is for later");
+        assert_eq!(config.database().expect("it is a database").to_string(), shown);
+    }
+}
+
+#[test]
+fn a_value_from_the_environment_is_not_part_of_the_help() {
+    let command = Config::command();
+    let database = command.get_arguments().find(|argument| argument.get_id() == "database_url");
+    assert!(database.expect("there is one").is_hide_env_values_set(), "a password would be shown");
 }
 
 #[test]

@@ -94,6 +94,7 @@ impl Service {
             .env("ADMIN_ADDR", admin.to_string())
             .env("SHUTDOWN_REPORT", folder.path().join("report.json"))
             .env("AUDIT_LOG", folder.path().join("audit.log"))
+            .env("DATABASE_URL", format!("sqlite:{}", folder.path().join("orders.db").display()))
             .envs(SETTINGS)
             .envs(settings.iter().copied())
             .stdout(log.try_clone().expect("an open file can be shared"))

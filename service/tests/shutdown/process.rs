@@ -77,13 +77,45 @@ fn c41_port_that_is_taken_fails_the_start_with_1_and_names_the_setting() {
 }
 
 #[test]
+fn c41_database_that_cannot_be_opened_fails_the_start_with_1_and_leaves_nothing() {
+    for (url, shown) in [
+        ("postgres://me:secret@127.0.0.1:1/orders", "DATABASE_URL=postgres://me:****@127.0.0.1:1/orders"),
+        ("sqlite:no/such/folder/orders.db", "DATABASE_URL=sqlite:no/such/folder/orders.db"),
+    ] {
+        let (code, said, left) = refused_start(&[("DATABASE_URL", url)]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(shown) && !said.contains("secret") && !said.contains(SERVES), "{said}");
+        assert!(left.is_empty(), "{url} left {left:?}");
+    }
+}
+
+/// Part of the line that the traffic port writes when it is there.
+const SERVES: &str = r#""server":"public""#;
+
+#[test]
+fn c38_signal_while_a_database_says_nothing_unwinds_and_never_listens() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("the kernel has a free port");
+    let url = format!("postgres://{}/orders", silent.local_addr().expect("a bound socket has an address"));
+    let mut service = Service::spawn(free_ports(), &[("DATABASE_URL", &url)]);
+    let _asked = silent.accept().expect("the service connects");
+    let probe = |path| service.admin_get(path).expect("probes are answered from the first").status;
+    assert_eq!(["/livez", "/startupz", "/readyz"].map(probe), [200, 503, 503]);
+    service.signal(Signal::TERM);
+    let exit = service.expect_exit(0);
+    assert!(exit.after < Duration::from_secs(5), "the database was waited for: {exit:?}");
+    assert!(!service.stderr().contains(SERVES), "{}", service.stderr());
+}
+
+#[test]
 fn c41_configuration_that_is_refused_ends_with_78_and_leaves_nothing() {
-    let cases: [(Settings<'_>, &[&str]); 5] = [
+    let cases: [(Settings<'_>, &[&str]); 7] = [
         (&[("GRACE_PERIOD", "abc")], &["GRACE_PERIOD", "abc"]),
         (&[("LAME_DUCK", "-3s")], &["LAME_DUCK", "-3s"]),
         (&[("GRACE_PERIOD", "10s"), ("DRAIN_TIMEOUT", "25s")], &["GRACE_PERIOD=10s", "DRAIN_TIMEOUT", "25s", "in all"]),
         (&[("SHUTDOWN_REPORT", "no/such/folder/report.json")], &["SHUTDOWN_REPORT", "no/such/folder/report.json"]),
         (&[("AUDIT_LOG", "no/such/folder/audit.log")], &["AUDIT_LOG", "no/such/folder/audit.log"]),
+        (&[("DATABASE_URL", "mysql://me:secret@db/orders")], &["DATABASE_URL", "mysql", "write sqlite:FILE"]),
+        (&[("SETTLE_LEASE", "0s")], &["SETTLE_LEASE", "0s"]),
     ];
     for (settings, words) in cases {
         let (code, said, left) = refused_start(settings);
@@ -91,7 +123,7 @@ fn c41_configuration_that_is_refused_ends_with_78_and_leaves_nothing() {
         for word in words {
             assert!(said.contains(word), "{settings:?}: no {word} in: {said}");
         }
-        assert!(!said.contains("panicked"), "{settings:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("secret"), "{settings:?}: {said}");
         assert!(left.is_empty(), "{settings:?} left {left:?}");
     }
 }
