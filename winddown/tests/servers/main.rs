@@ -1,6 +1,7 @@
 //! Whole servers in one process, over real sockets: what a library user sees.
 
 mod events;
+mod handoff;
 mod http1;
 mod http2;
 mod lifecycle;
