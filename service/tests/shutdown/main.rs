@@ -6,6 +6,7 @@
 
 mod balancer;
 mod certificates;
+mod container;
 mod exits;
 mod frames;
 mod handlers;
@@ -16,6 +17,7 @@ mod limits;
 mod live;
 mod load;
 mod observe;
+mod parts;
 mod process;
 mod restarts;
 mod signals;
