@@ -3,16 +3,20 @@
 mod admin;
 mod config;
 mod faults;
+mod listen;
 mod live;
 mod request_id;
 mod routes;
 mod telemetry;
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
-use winddown::{Address, Listener, Report};
+use winddown::{Report, systemd};
 
-use crate::config::{Config, Refusal};
+use crate::{
+    config::{Config, Refusal},
+    listen::listen,
+};
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
 async fn run() -> Result<Report, Refusal> {
     // Before anything else: a stop that comes while we start must find somebody who listens.
     let signals = winddown::signals()?;
+    let [public, admin] = systemd::listeners(["http", "admin"])?;
     let config = Config::load()?;
     telemetry::init_logging(config.log_format);
     let metrics = telemetry::install_recorder()?;
@@ -40,23 +45,13 @@ async fn run() -> Result<Report, Refusal> {
     stop.start({
         let stop = stop.clone();
         async move {
-            let admin = bind("ADMIN_ADDR", config.admin_addr)?;
-            let public = bind("HTTP_ADDR", config.http_addr)?;
+            let admin = listen(admin, "ADMIN_ADDR", config.admin_addr)?;
+            let public = listen(public, "HTTP_ADDR", config.http_addr)?;
             stop.serve_admin("admin", admin, admin::router(&stop, metrics));
             stop.serve("public", public.with_tls(tls), routes::app(config.enable_faults));
             Ok(())
         }
     });
+    systemd::notify(&stop);
     Ok(stop.run_until(signals).await)
-}
-
-/// Binds, or says which setting to change.
-fn bind(setting: &str, address: Address) -> Result<Listener, String> {
-    let remedy = |error: &io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => "choose a free one, or stop what listens there",
-        io::ErrorKind::PermissionDenied => "choose a port above 1023 or a folder of your own, or grant the right to it",
-        _ => "choose an address of this machine, or a path of less than 108 bytes in a folder that exists",
-    };
-    winddown::bind(address.clone())
-        .map_err(|error| format!("{setting}={address} cannot be bound: {error}; {}", remedy(&error)))
 }

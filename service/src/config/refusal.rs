@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, process::ExitCode, time::Duration};
 
-use winddown::{BudgetError, BuildError, Part, Report, TlsError};
+use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError};
 
 /// Why the service does not start.
 #[derive(Debug)]
@@ -11,6 +11,7 @@ pub(crate) enum Refusal {
     Arguments(clap::Error),
     Settings(BuildError),
     Tls(TlsError),
+    Sockets(SocketError),
     Machine(Box<dyn Error>),
 }
 
@@ -48,6 +49,7 @@ impl fmt::Display for Refusal {
             Self::Settings(BuildError::ReportFile { path, source }) => refuse_path(f, "SHUTDOWN_REPORT", path, source),
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
             Self::Tls(error) => refuse_tls(f, error),
+            Self::Sockets(error) => writeln!(f, "error: {error}"),
             Self::Machine(error) => writeln!(f, "error: {error}"),
         }
     }
@@ -98,6 +100,12 @@ const fn setting(part: Part) -> &'static str {
         Part::Release => "RELEASE_TIMEOUT",
         Part::Flush => "FLUSH_TIMEOUT",
         Part::ExitMargin => "EXIT_MARGIN",
+    }
+}
+
+impl From<SocketError> for Refusal {
+    fn from(error: SocketError) -> Self {
+        Self::Sockets(error)
     }
 }
 
