@@ -49,10 +49,11 @@ const LONGEST_STATUS: usize = 200;
 /// | every half of `WATCHDOG_USEC` | `WATCHDOG=1`, through the stop as well |
 ///
 /// T0 is told by the thread that receives signals, also where the runtime is blocked. Pings come from a task on the runtime,
-/// so that a runtime whose workers are all blocked misses them: that is what they are for. It holds for a stop, too. A
-/// handler that blocks all workers then is met by systemd's SIGABRT after `WatchdogSec`, or by our own watchdog at the hard
-/// deadline, whichever comes first; only the latter leaves a report. A `WatchdogSec` that is longer than the grace period
-/// lets ours be the first in a stop.
+/// so that a runtime whose workers are all blocked misses them: that is what they are for. It holds for a stop, too: systemd
+/// drops its timer when a unit begins to stop, and takes it up with the next ping (`service.c`). A handler that blocks all
+/// workers then is met by systemd's SIGABRT after `WatchdogSec`, or by our own watchdog at the hard deadline, whichever comes
+/// first; only the latter leaves a report. A `WatchdogSec` that is longer than the grace period lets ours be the first in a
+/// stop.
 ///
 /// A path and an abstract socket (`@name`) are understood, `vsock:` is not. A supervisor that cannot be told disturbs
 /// nothing: that is logged once, and tried again with whatever there is to say next.

@@ -118,7 +118,7 @@ fn listens(_: &SockRef<'_>) -> io::Result<bool> {
     Ok(true)
 }
 
-/// `a`, `b` or `c`.
+/// In a sentence.
 struct Names<'a>(&'a [&'static str]);
 
 impl fmt::Display for Names<'_> {
