@@ -18,10 +18,11 @@ use crate::{
 #[derive(Clone, Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Config {
-    /// Where traffic is served: an address and a port, or unix:/run/service.sock
+    /// Where traffic is served: an address and a port, or unix:/run/service.sock; unless systemd passes in a socket
+    /// that is named http
     #[arg(long, env, default_value = "127.0.0.1:8080")]
     pub(crate) http_addr: Address,
-    /// Where probes, metrics and the live status of a shutdown are served: as HTTP_ADDR
+    /// Where probes, metrics and the live status of a shutdown are served: as HTTP_ADDR; the socket's name is admin
     #[arg(long, env, default_value = "127.0.0.1:9090")]
     pub(crate) admin_addr: Address,
     /// The certificate chain for TLS on HTTP_ADDR, as PEM; a renewed file is taken up without a restart [default: no TLS]

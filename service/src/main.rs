@@ -4,18 +4,20 @@ mod admin;
 mod check;
 mod config;
 mod faults;
+mod listen;
 mod live;
 mod orders;
 mod request_id;
 mod routes;
 mod telemetry;
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
-use winddown::{Address, Listener, Phase, Report};
+use winddown::{Phase, Report, systemd};
 
 use crate::{
     config::{Config, Refusal},
+    listen::listen,
     orders::Store,
 };
 
@@ -39,17 +41,18 @@ fn main() -> ExitCode {
 async fn run() -> Result<Report, Refusal> {
     // Before anything else: a stop that comes while we start must find somebody who listens.
     let signals = winddown::signals()?;
+    let [public, admin] = systemd::listeners(["http", "admin"])?;
     let config = Config::load()?;
     telemetry::init_logging(config.log_format);
     let metrics = telemetry::install_recorder()?;
     let (tls, database, settling) = (config.tls()?, config.database()?, config.settling());
     let stop = config.shutdown()?;
 
-    stop.spawn("metrics upkeep", |task| telemetry::upkeep(metrics.clone(), task.draining()));
+    telemetry::keep_flat(&stop, metrics.clone());
     stop.start({
         let stop = stop.clone();
         async move {
-            let admin = bind("ADMIN_ADDR", config.admin_addr)?;
+            let admin = listen(admin, "ADMIN_ADDR", config.admin_addr)?;
             stop.serve_admin("admin", admin, admin::router(&stop, metrics));
             let store = Store::open(&database).await?;
             let pool = store.clone();
@@ -58,21 +61,11 @@ async fn run() -> Result<Report, Refusal> {
                 Ok(())
             });
             stop.spawn("settle orders", |task| settling.run(store.clone(), task));
-            let public = bind("HTTP_ADDR", config.http_addr)?;
+            let public = listen(public, "HTTP_ADDR", config.http_addr)?;
             stop.serve("public", public.with_tls(tls), routes::app(orders::router(store), config.enable_faults));
             Ok(())
         }
     });
+    systemd::notify(&stop);
     Ok(stop.run_until(signals).await)
-}
-
-/// Binds, or says which setting to change.
-fn bind(setting: &str, address: Address) -> Result<Listener, String> {
-    let remedy = |error: &io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => "choose a free one, or stop what listens there",
-        io::ErrorKind::PermissionDenied => "choose a port above 1023 or a folder of your own, or grant the right to it",
-        _ => "choose an address of this machine, or a path of less than 108 bytes in a folder that exists",
-    };
-    winddown::bind(address.clone())
-        .map_err(|error| format!("{setting}={address} cannot be bound: {error}; {}", remedy(&error)))
 }

@@ -1,18 +1,16 @@
 //! What the service says about itself: log lines on stderr, metrics for a scraper.
 
 use std::{
-    future::Future,
     io::{self, IsTerminal},
-    pin::pin,
     time::Duration,
 };
 
 use clap::ValueEnum;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::time::interval;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use winddown::Shutdown;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,21 +69,17 @@ fn record_build_info() {
     gauge!("build_info", "version" => env!("CARGO_PKG_VERSION"), "revision" => revision).set(1);
 }
 
-/// Keeps the recorder's memory flat, until told to stop.
-pub(crate) async fn upkeep(handle: PrometheusHandle, until: impl Future) {
-    let (mut until, mut ticks) = (pin!(until), interval(UPKEEP_EVERY));
-    loop {
-        tokio::select! {
-            _ = &mut until => return,
-            _ = ticks.tick() => handle.run_upkeep(),
-        }
-    }
+/// Keeps the recorder's memory flat, until the stop.
+pub(crate) fn keep_flat(stop: &Shutdown, metrics: PrometheusHandle) {
+    stop.every("metrics upkeep", UPKEEP_EVERY, move |_| {
+        metrics.run_upkeep();
+        std::future::ready(())
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use metrics::{histogram, with_local_recorder};
-    use tokio::time::{Instant, sleep};
 
     use super::*;
 
@@ -106,13 +100,5 @@ mod tests {
         with_local_recorder(&recorder, record_build_info);
         let text = recorder.handle().render();
         assert!(text.contains(concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")), "{text}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn upkeep_ends_when_it_is_told_to() {
-        let handle = prometheus().expect("the buckets are not empty").build_recorder().handle();
-        let began = Instant::now();
-        upkeep(handle, sleep(Duration::from_secs(12))).await;
-        assert_eq!(began.elapsed().as_secs(), 12);
     }
 }

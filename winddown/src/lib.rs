@@ -40,6 +40,7 @@
 //! - WebSockets (feature `ws`): `WebSocketUpgrade` in place of axum's sends 1001 and waits for the peer's close.
 //! - Anything else that goes on behind an answer: [`Draining::hold`] keeps it in flight.
 //! - TLS (feature `tls`): `bind(..)?.with_tls(Tls::from_files(..)?)`, with HTTP/2 by ALPN, reloaded certificates, close_notify.
+//! - Sockets that a supervisor holds: `systemd::listeners`, or [`Listener::shared`]; they never close.
 //! - Unix sockets: `bind("unix:/run/service.sock".parse()?)`.
 //! - Background jobs: [`Shutdown::spawn`], [`Shutdown::every`]; pools, files and locks: [`Shutdown::hook`].
 //!
@@ -47,8 +48,9 @@
 //!
 //! # Features
 //!
-//! Neither is on by default.
+//! None is on by default.
 //!
+//! - `systemd`: readiness, status, watchdog pings, and sockets that are passed in.
 //! - `tls`: servers behind TLS, by rustls with ring.
 //! - `ws`: WebSockets that say goodbye, over HTTP/1.1 and HTTP/2.
 //!
@@ -85,6 +87,8 @@ mod shutdown;
 mod signal;
 mod status;
 mod sys;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 mod tasks;
 mod tokens;
 mod totals;

@@ -7,7 +7,7 @@
 //!
 //! 1. The phase only ever moves forward; skipping is allowed, going back is not.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 use serde::Serialize;
 use tokio::{sync::watch, time::Instant};
@@ -134,13 +134,31 @@ pub struct Stop {
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     status: watch::Sender<Status>,
+    observer: OnceLock<Observer>,
 }
+
+/// Runs after every change, on the thread that made it: a watcher may come too late to see a phase that is short, or the
+/// last one before the process is gone.
+struct Observer(Box<dyn Fn() + Send + Sync>);
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
         let status =
             Status { phase: Phase::Starting, since: Instant::now(), deadline: None, stop: None, started: false };
-        Self { status: watch::Sender::new(status) }
+        Self { status: watch::Sender::new(status), observer: OnceLock::new() }
+    }
+
+    /// Adds the one observer. It must neither block nor log: T0 is told on the thread that receives signals. Returns
+    /// whether it is the first.
+    #[cfg_attr(not(feature = "systemd"), expect(dead_code))]
+    pub(crate) fn observe(&self, observer: impl Fn() + Send + Sync + 'static) -> bool {
+        self.observer.set(Observer(Box::new(observer))).is_ok()
+    }
+
+    fn tell_observer(&self) {
+        if let Some(Observer(tell)) = self.observer.get() {
+            tell();
+        }
     }
 
     /// Moves on to `phase`. Panics where that would be a step back (invariant 1).
@@ -152,6 +170,7 @@ impl Lifecycle {
             status.started |= phase == Phase::Running;
             status.deadline = budget.map(|budget| status.since + budget);
         });
+        self.tell_observer();
     }
 
     /// Notes T0. The phase follows by [`Self::enter`].
@@ -162,6 +181,7 @@ impl Lifecycle {
             assert!(status.stop.is_none(), "a process stops once");
             status.stop = Some(stop.clone());
         });
+        self.tell_observer();
         stop
     }
 
@@ -182,6 +202,12 @@ impl Lifecycle {
 
     pub(crate) fn watch(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
     }
 }
 

@@ -126,7 +126,10 @@ impl Shutdown {
         inner.add_server(running.clone());
         let address = listener.address();
         match &address {
-            Ok(address) => tracing::info!(server = name, %address, tls = listener.has_tls(), "listening"),
+            Ok(address) => {
+                let (tls, shared) = (listener.has_tls(), listener.is_shared());
+                tracing::info!(server = name, %address, tls, shared, "listening");
+            }
             Err(error) => tracing::warn!(server = name, %error, "listening, and the kernel does not say where"),
         }
         let ended = running.ended.clone().drop_guard();

@@ -1,10 +1,15 @@
-//! The three things that need the kernel and have no safe face in a library. The crate's only `unsafe`.
+//! The four things that need the kernel and have no safe face in a library. The crate's only `unsafe`.
 #![allow(unsafe_code)]
 
 use std::{
     mem::{MaybeUninit, size_of},
     os::fd::{AsRawFd, BorrowedFd},
     time::Duration,
+};
+#[cfg(feature = "systemd")]
+use std::{
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// Ends the process at once: no destructors, no `atexit` handlers, no waiting for threads.
@@ -14,6 +19,20 @@ use std::{
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` takes no pointer, has no precondition and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// The descriptors that whoever started this process left open for it, by number (`sd_listen_fds(3)`). Only the first call
+/// gets them, or each would have two owners.
+#[cfg(feature = "systemd")]
+pub(crate) fn inherited(numbers: impl IntoIterator<Item = RawFd>) -> Vec<OwnedFd> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    // SAFETY: the caller has these numbers from `LISTEN_FDS`, for a `LISTEN_PID` that is ours: they were open at exec, so
+    // the kernel gave these numbers to nothing that this process opened, and whoever started it says that they are ours to
+    // own. Nobody else in this crate makes an owner of a number, and this happens once.
+    numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect()
 }
 
 /// The shortest round trip that the kernel has seen on a TCP connection; `None` where it does not say.

@@ -44,7 +44,8 @@ impl Waits {
         };
         let counts =
             [(requests, "request"), (connections, "connection"), (tasks, "background task"), (hooks.len(), "hook")];
-        let count: Vec<_> = counts.into_iter().filter(|(count, _)| *count > 0).map(plural).collect();
+        let count: Vec<_> =
+            counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| plural(count, what)).collect();
         let mut named: Vec<_> = hooks.into_iter().map(hook).collect();
         if requests > 0 {
             named.extend(status.requests.iter().map(request));
@@ -61,7 +62,7 @@ impl Waits {
     }
 }
 
-fn plural((count, what): (usize, &str)) -> String {
+pub(crate) fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

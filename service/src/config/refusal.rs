@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, process::ExitCode, time::Duration};
 
-use winddown::{BudgetError, BuildError, Part, Report, TlsError};
+use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError};
 
 /// Why the service does not start.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(crate) enum Refusal {
     Settings(BuildError),
     Tls(TlsError),
     Database(String),
+    Sockets(SocketError),
     Machine(Box<dyn Error>),
 }
 
@@ -50,6 +51,7 @@ impl fmt::Display for Refusal {
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
             Self::Tls(error) => refuse_tls(f, error),
             Self::Database(error) => writeln!(f, "error: {error}"),
+            Self::Sockets(error) => writeln!(f, "error: {error}"),
             Self::Machine(error) => writeln!(f, "error: {error}"),
         }
     }
@@ -105,6 +107,12 @@ pub(crate) const fn setting(part: Part) -> &'static str {
         Part::Release => "RELEASE_TIMEOUT",
         Part::Flush => "FLUSH_TIMEOUT",
         Part::ExitMargin => "EXIT_MARGIN",
+    }
+}
+
+impl From<SocketError> for Refusal {
+    fn from(error: SocketError) -> Self {
+        Self::Sockets(error)
     }
 }
 

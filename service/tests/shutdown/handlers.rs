@@ -32,7 +32,7 @@ fn c27_one_blocked_worker_holds_nothing_beyond_the_drain() {
 }
 
 /// Tight, so that the test is short: 3 s from the signal to the SIGKILL of an orchestrator, 1 s of them the margin.
-const TIGHT: [(&str, &str); 7] = [
+pub(crate) const TIGHT: [(&str, &str); 7] = [
     ("GRACE_PERIOD", "3s"),
     ("DRAIN_TIMEOUT", "1s"),
     ("CANCEL_GRACE", "200ms"),
@@ -63,7 +63,7 @@ fn c27_watchdog_ends_a_runtime_whose_workers_are_all_blocked_during_the_lame_duc
 
 /// Blocks workers until the service does not even answer that it lives. That may be sooner than on the last worker: one
 /// that sleeps is not woken by a socket while the one that watches the sockets is blocked.
-fn block_every_worker(service: &Service) -> Vec<Wire> {
+pub(crate) fn block_every_worker(service: &Service) -> Vec<Wire> {
     let workers = std::thread::available_parallelism().expect("the machine knows its size").get();
     let block = |i| {
         let mut wire = service.connect();

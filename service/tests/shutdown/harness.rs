@@ -27,7 +27,7 @@ use crate::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A stop without a lame duck and with room for everything else; a test overrides what it is about.
-const SETTINGS: [(&str, &str); 10] = [
+pub(crate) const SETTINGS: [(&str, &str); 10] = [
     ("GRACE_PERIOD", "20s"),
     ("LAME_DUCK", "0s"),
     ("DRAIN_TIMEOUT", "12s"),
@@ -39,6 +39,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("ENABLE_FAULTS", "1"),
     ("LOG_FORMAT", "json"),
 ];
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_service");
 
 /// How late after the hard deadline, grace period less margin, a process may be gone, in every case there is.
 const LATEST: Duration = Duration::from_millis(250);
@@ -52,6 +54,8 @@ pub(crate) struct Service {
     /// What it was told to read for TLS.
     pub(crate) certificate: Option<Files>,
     child: Child,
+    /// The service itself, where another process had to start it.
+    grandchild: Option<Pid>,
     pub(crate) folder: TempDir,
     /// From the signal to the moment at which the watchdog ends the process.
     hard_limit: Duration,
@@ -82,12 +86,17 @@ impl Service {
     }
 
     /// Starts a service and does not wait for it.
-    pub(crate) fn spawn((http, admin): (Address, Address), settings: Settings<'_>) -> Self {
+    pub(crate) fn spawn(addresses: (Address, Address), settings: Settings<'_>) -> Self {
+        Self::spawn_as(Command::new(BINARY), addresses, settings)
+    }
+
+    /// The same by a `command` that becomes the service, or has it for its only child.
+    pub(crate) fn spawn_as(mut command: Command, (http, admin): (Address, Address), settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let work = folder.path().join("work");
         fs::create_dir(&work).expect("the folder is new and empty");
         let log = File::create(folder.path().join("stderr.log")).expect("the folder is new and empty");
-        let child = Command::new(env!("CARGO_BIN_EXE_service"))
+        let child = command
             .env_clear()
             .current_dir(work)
             .env("HTTP_ADDR", http.to_string())
@@ -101,10 +110,18 @@ impl Service {
             .stderr(log)
             .process_group(0)
             .spawn()
-            .expect("the binary was just built");
-        let hard_limit = hard_limit(settings);
-        let (http, admin) = (http.into(), admin.into());
-        Self { http, admin, certificate: None, child, folder, hard_limit, stop_asked: None, was_frozen: false }
+            .expect("the program is there");
+        Self {
+            http: http.into(),
+            admin: admin.into(),
+            certificate: None,
+            child,
+            grandchild: None,
+            folder,
+            hard_limit: hard_limit(settings),
+            stop_asked: None,
+            was_frozen: false,
+        }
     }
 
     /// Starts a service at these addresses, which are free or just being left, and waits until it is ready.
@@ -167,12 +184,33 @@ impl Service {
     }
 
     pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        self.grandchild.unwrap_or_else(|| Pid::from_child(&self.child))
+    }
+
+    /// Takes the only child of our child for the service, as soon as there is one.
+    pub(crate) fn await_grandchild(&mut self) {
+        let children = self.proc(&format!("task/{}/children", self.child.id()));
+        let pid = eventually("the service has been started", || {
+            fs::read_to_string(&children).expect("our child is not yet reaped").trim().parse().ok()
+        });
+        self.grandchild = Pid::from_raw(pid);
+    }
+
+    /// Waits until the process has come to install its handler for SIGTERM.
+    pub(crate) fn await_signal_handler(&self) {
+        let caught = |line: &str| {
+            let mask = u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).expect("proc(5): hexadecimal");
+            Some(mask & 1 << (Signal::TERM.as_raw() - 1) != 0)
+        };
+        eventually("a handler for SIGTERM", || {
+            let status = fs::read_to_string(self.proc("status")).expect("the process is not yet reaped");
+            status.lines().find_map(caught)?.then_some(())
+        });
     }
 
     /// A file in which the kernel tells about the process (proc(5)).
     pub(crate) fn proc(&self, file: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
+        PathBuf::from(format!("/proc/{}/{file}", self.pid().as_raw_nonzero()))
     }
 
     /// Waits for the end, which must come within `bound` of the first signal, and by the hard deadline.

@@ -6,10 +6,12 @@
 
 mod balancer;
 mod certificates;
+mod container;
 mod databases;
 mod exits;
 mod frames;
 mod handlers;
+mod handoff;
 mod harness;
 mod http1;
 mod http2;
@@ -18,11 +20,13 @@ mod live;
 mod load;
 mod observe;
 mod orders;
+mod parts;
 mod process;
 mod restarts;
 mod signals;
 mod storms;
 mod stream;
+mod systemd;
 mod tls;
 mod unix;
 mod uploads;

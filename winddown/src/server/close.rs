@@ -10,6 +10,8 @@
 //! - **Unix**: `shutdown(SHUT_RD)` refuses newcomers and keeps the queue, both under the lock that `connect` takes
 //!   (Linux, `unix_stream_connect`). There are no handshakes, so there is no window.
 //!
+//! A socket that another process holds, too, is left open: [`Listener::shared`].
+//!
 //! Limits: a handshake that takes longer than the window, one answered with a SYN cookie (under a SYN flood), and a
 //! socket in an `SO_REUSEPORT` group, where the kernel may go on choosing it.
 
@@ -60,6 +62,9 @@ pub enum ListenerClose {
     ShutDownForReading,
     /// The queue was emptied, then the socket closed: a connection of the moment between is lost.
     AcceptedUntilEmpty,
+    /// [Shared](Listener::shared) with another process: only our descriptor was closed. The socket goes on listening, and
+    /// its queue is the successor's.
+    LeftOpen,
 }
 
 /// What the report says of one listener.
@@ -71,8 +76,8 @@ pub struct ListenerReport {
     pub address: Address,
     /// The way that was taken.
     pub closed: ListenerClose,
-    /// Whether the kernel told which handshakes were under way, so that the window ended with the last of them. Where it
-    /// does not tell, all of [`Transport::handshake_window`](crate::Transport::handshake_window) is waited for.
+    /// Whether the kernel told which handshakes were under way, so that the window ended with the last of them; true where
+    /// there was nothing to ask. Where it does not tell, all of [`Transport::handshake_window`](crate::Transport::handshake_window) is waited for.
     pub handshakes_seen: bool,
     /// From the first step to the close.
     #[serde(rename = "window_seconds", serialize_with = "crate::report::seconds")]
@@ -81,7 +86,7 @@ pub struct ListenerReport {
     pub saved: usize,
 }
 
-/// Closes `listener`; whatever it still had is handed to `accepted`. Takes at most `cap` and a little; while the process is
+/// Closes `listener`; whatever it still had is handed to `accepted`, unless it is shared. Takes at most `cap` and a little; while the process is
 /// out of descriptors, until `given_up`.
 ///
 /// Not cancel safe: a connection may be accepted and not handed over.
@@ -94,6 +99,11 @@ pub(super) async fn close(
 ) -> io::Result<ListenerReport> {
     let address = listener.address()?;
     let began = Instant::now();
+    if listener.shared {
+        drop(listener);
+        let (closed, window) = (ListenerClose::LeftOpen, began.elapsed());
+        return Ok(ListenerReport { server, address, closed, handshakes_seen: true, window, saved: 0 });
+    }
     let closed = refuse_newcomers(&listener.socket);
     drop(listener.file.take());
     // tokio's own accept knows only what epoll has told; the last look must be the kernel's.

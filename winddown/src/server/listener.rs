@@ -27,6 +27,8 @@ pub struct Listener {
     /// The file of a Unix socket that [`bind`] made. Dropped first: while the socket is open, its inode is no other's.
     pub(super) file: Option<SocketFile>,
     pub(super) socket: Listening,
+    /// See [`Listener::shared`].
+    pub(super) shared: bool,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<super::tls::Tls>,
 }
@@ -98,6 +100,33 @@ impl Listener {
         Self { tls: tls.into(), ..self }
     }
 
+    /// Says that another process holds this socket, too, and will accept from it: a supervisor that passes it to each
+    /// instance (socket activation), a predecessor or a successor.
+    ///
+    /// Such a socket never closes. At the drain its server stops accepting and closes its own descriptor; whoever waits in
+    /// the queue, or comes, is served by the successor, so nobody is refused and no handshake is waited for. The file of a
+    /// Unix socket stays. When there is no successor, clients wait until they lose patience; when the last process that
+    /// holds the socket closes it, whoever waits in its queue is reset. Defaults to not shared: newcomers are refused, and
+    /// the queue is served.
+    ///
+    /// ```no_run
+    /// # fn adopt(passed: std::net::TcpListener) -> std::io::Result<winddown::Listener> {
+    /// passed.set_nonblocking(true)?;
+    /// Ok(winddown::Listener::from(tokio::net::TcpListener::from_std(passed)?).shared())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        // The others' clients need the file; dropping this would remove it.
+        std::mem::forget(self.file.take());
+        self.shared = true;
+        self
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self))]
     pub(crate) fn has_tls(&self) -> bool {
         #[cfg(feature = "tls")]
@@ -122,6 +151,7 @@ impl Listener {
         Self {
             socket,
             file: None,
+            shared: false,
             #[cfg(feature = "tls")]
             tls: None,
         }

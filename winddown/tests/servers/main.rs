@@ -2,6 +2,7 @@
 
 mod events;
 mod flush;
+mod handoff;
 mod http1;
 mod http2;
 mod lifecycle;
