@@ -84,6 +84,7 @@ mod server;
 mod shutdown;
 mod signal;
 mod status;
+mod sync;
 mod sys;
 mod tasks;
 mod tokens;
