@@ -12,11 +12,12 @@ use axum::extract::MatchedPath;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     audit::{Event, Outcome},
     http::{admission::Token, draining::RequestContext, timing},
-    server::connection::Connection,
+    server::{connection::Connection, connections::Listed},
     totals::Totals,
 };
 
@@ -119,31 +120,37 @@ pub(crate) struct InFlight {
     connection: Arc<Connection>,
     status: Option<u16>,
     complete: bool,
-    /// It is the request itself, and its beginning and end are in the audit log.
-    audited: bool,
     token: Token,
+    /// It is not the request itself, whose beginning and end are in the audit log, but goes on behind its answer.
+    behind: Option<(Listed, TaskTrackerToken)>,
 }
 
 impl InFlight {
     /// Counts the request, and notes it before its handler can run.
     pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: Token) -> Self {
         connection.server().audit(Event::Enter { connection: connection.id(), id: request.id() });
-        Self::counted(request, connection, token, true)
+        Self::counted(request, connection, token, None)
     }
 
     /// Counts what goes on behind the answer of a request.
     pub(crate) fn behind(RequestContext { request, connection }: &RequestContext) -> Self {
-        let token = connection.server().gate.enter();
-        Self::counted(Arc::new(request.behind()), connection.clone(), token, false)
+        let server = connection.server();
+        let behind = server.connections.hold(connection.clone());
+        Self::counted(Arc::new(request.behind()), connection.clone(), server.gate.enter(), Some(behind))
     }
 
-    fn counted(request: Arc<RequestInfo>, connection: Arc<Connection>, token: Token, audited: bool) -> Self {
+    fn counted(
+        request: Arc<RequestInfo>,
+        connection: Arc<Connection>,
+        token: Token,
+        behind: Option<(Listed, TaskTrackerToken)>,
+    ) -> Self {
         let server = connection.server();
-        if audited && !server.admin {
+        if behind.is_none() && !server.admin {
             server.totals().entered(&token);
         }
         connection.enter(request.clone());
-        Self { request, connection, status: None, complete: false, audited, token }
+        Self { request, connection, status: None, complete: false, token, behind }
     }
 
     /// The handler has returned a response; `whole` says that no body is to follow it.
@@ -196,7 +203,7 @@ impl Drop for InFlight {
             self.request.cut(&self.connection, server.totals());
         }
         self.connection.leave(&self.request);
-        if self.audited {
+        if self.behind.is_none() {
             let (connection, id) = (self.connection.id(), self.request.id());
             server.audit(Event::BodyEnd { connection, outcome, id });
         }
