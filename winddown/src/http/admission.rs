@@ -148,6 +148,7 @@ impl Door {
     pub(crate) fn close(&self, gate: &Gate, in_time: u32) {
         let closed = |passes: u32| Some(Self::CLOSED | (passes & !Self::CLOSED).max(in_time & !Self::CLOSED));
         let _ = self.passes.fetch_update(Relaxed, Relaxed, closed);
+        debug_assert_eq!(gate.stage(), Stage::Drain, "a connection closes behind its server");
         // It is closed already. Once more, so that who counts now has an order with who comes now (invariant 2).
         gate.close();
     }

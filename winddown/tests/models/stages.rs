@@ -40,7 +40,9 @@ fn who_is_refused_is_told_that_the_server_drains() {
         let gate = Arc::new(Gate::default());
         // This connection's task has seen it close; the other threads are no task of its.
         let door = Door::new(0);
-        door.close(&Gate::default(), 0);
+        let closed = Gate::default();
+        closed.close();
+        door.close(&closed, 0);
         let closers = [(); 2].map(|()| {
             let gate = gate.clone();
             thread::spawn(move || gate.close())

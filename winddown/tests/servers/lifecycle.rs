@@ -11,9 +11,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
-use winddown::{Cause, Draining, HookOutcome, Peer, Phase, Shutdown, Signal, Signals, Split};
+use winddown::{Cause, Draining, HookOutcome, Peer, Phase, RequestTotals, Shutdown, Signal, Signals, Split, Transport};
 
-use crate::process::{Held, PATIENCE, Process, ask, is_alive, no_lame_duck, rest, serve, with_drain};
+use crate::process::{Held, PATIENCE, Process, ask, is_alive, no_lame_duck, rest, serve, with_drain, with_lame_duck};
 
 #[tokio::test]
 async fn c38_server_that_a_start_up_step_opens_too_late_is_closed_with_the_others() {
@@ -26,6 +26,19 @@ async fn c38_server_that_a_start_up_step_opens_too_late_is_closed_with_the_other
         tokio::task::yield_now().await;
     }
     assert_eq!(report.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn c38_server_that_is_opened_in_the_lame_duck_sends_its_clients_away_and_its_requests_are_late() {
+    let stop = with_lame_duck(Duration::from_secs(2), Transport::default());
+    let process = Process::run(stop.clone()).await;
+    process.signal();
+    process.until(Phase::LameDuck).await;
+    let (_, address) = serve(&stop, "late", Router::new().route("/hello", get(async || "hello"))).await;
+    let answer = rest(ask(address, "/hello").await.expect("the server listens")).await;
+    assert!(answer.ends_with("hello") && answer.contains("connection: close"), "{answer}");
+    let RequestTotals { in_flight_at_start, completed, late, .. } = process.report().await.requests;
+    assert_eq!((in_flight_at_start, completed, late), (0, 0, 1));
 }
 
 #[tokio::test]

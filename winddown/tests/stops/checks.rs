@@ -58,6 +58,7 @@ fn phases(budget: &Budget, foretold: &Foretold, seen: &Seen) {
     assert!(seen.phases.is_sorted_by(|(one, _), (two, _)| one < two), "back in {:?}", seen.phases);
     let ready = seen.phases.iter().find(|(phase, _)| *phase == Phase::Running);
     assert_eq!(ready.is_some(), foretold.was_ready, "{:?}", seen.phases);
+    assert_eq!(seen.was_ready, foretold.was_ready);
     for (phase, began) in &seen.phases {
         if let Some(i) = PHASES.iter().position(|of_the_stop| of_the_stop == phase) {
             is_close(&format!("the beginning of {phase}"), *began, foretold.phases[i]);

@@ -3,7 +3,10 @@
 use std::{
     future::pending,
     panic::resume_unwind,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) hooks: Vec<Ran>,
     /// The phases as a watcher saw them, with the milliseconds at which they began.
     pub(crate) phases: Vec<(Phase, f64)>,
+    /// Whether the process was ready when it was asked to stop.
+    pub(crate) was_ready: bool,
     /// T0 by the status that everybody sees.
     pub(crate) t0: f64,
     /// Start-up steps whose futures are still there.
@@ -112,15 +117,19 @@ async fn live(plan: &Plan, asks: &[Ask]) -> Seen {
     }
 
     let (signals, stream) = mpsc::unbounded_channel();
+    let was_ready = Arc::new(AtomicBool::new(false));
     let watching = tokio::spawn(watch(stop.clone(), log.clone()));
     let asking = tokio::spawn({
-        let (handle, asks, since) = (stop.handle(), asks.to_vec(), log.since);
+        let (handle, asks, log, was_ready) = (stop.handle(), asks.to_vec(), log.clone(), was_ready.clone());
         async move {
             for Ask { at, signal } in asks {
-                sleep_until(since + Duration::from_millis(at)).await;
-                match signal {
-                    Some(signal) => signals.send(signal).expect("the process listens"),
-                    None => handle.request(Cause::Requested { reason: "planned".into() }),
+                sleep_until(log.since + Duration::from_millis(at)).await;
+                was_ready.fetch_or(log.readiness.is_ready(), Relaxed);
+                if let Some(signal) = signal {
+                    signals.send(signal).expect("the process listens");
+                } else {
+                    handle.request(Cause::Requested { reason: "planned".into() });
+                    assert!(!log.readiness.is_ready(), "ready behind T0");
                 }
             }
             pending::<()>().await; // The channel stays open, as the operating system does.
@@ -128,11 +137,13 @@ async fn live(plan: &Plan, asks: &[Ask]) -> Seen {
     });
     let report = stop.clone().run_until(Signals::from_stream(UnboundedReceiverStream::new(stream))).await;
     asking.abort();
+    assert!(asking.await.is_err_and(|ended| ended.is_cancelled()), "nobody who asked saw anything wrong");
     let t0 = log.ms(stop.handle().status().stop.expect("it is stopped").at);
     Seen {
         report,
         written: std::fs::read(&path).ok().map(|json| serde_json::from_slice(&json).expect("it is JSON")),
         phases: watching.await.expect("a watcher sees the end"),
+        was_ready: was_ready.load(Relaxed),
         t0,
         starting: Arc::strong_count(&starting) - 1,
         hooks: std::mem::take(&mut log.hooks.lock().expect("nobody panics with it")),
