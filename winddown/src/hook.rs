@@ -6,8 +6,8 @@
 //! # Invariants
 //!
 //! 1. An error, a panic or a time-out of one hook is reported and disturbs no other.
-//! 2. A hook that hangs takes no time from a later one: the timeouts that later steps set are kept back, and steps
-//!    that set none share the rest evenly.
+//! 2. A hook that hangs takes no time from a later one: the timeouts that later hooks set are kept back, and steps with
+//!    a hook that sets none share the rest evenly.
 //! 3. Every hook that was added has a report in the end, also one that a forced stop gave up or never began.
 
 mod hooks;
@@ -89,9 +89,14 @@ impl Hook {
 pub struct Step(Vec<Hook>);
 
 impl Step {
-    /// The longest of its hooks' timeouts; `None` when one of them set none.
-    fn timeout(&self) -> Option<Duration> {
-        self.0.iter().map(|hook| hook.timeout).try_fold(Duration::ZERO, |longest, timeout| Some(longest.max(timeout?)))
+    /// The longest of the timeouts that its hooks set.
+    fn timeout(&self) -> Duration {
+        self.0.iter().filter_map(|hook| hook.timeout).max().unwrap_or_default()
+    }
+
+    /// Whether one of its hooks sets no timeout, and takes what it can get.
+    fn shares(&self) -> bool {
+        self.0.iter().any(|hook| hook.timeout.is_none())
     }
 }
 

@@ -27,7 +27,6 @@ use crate::{
     scrapes::{LastScrape, Scrapes},
     server::{Server, close::ListenerReport, transport::Transport},
     signal::Signal,
-    status,
     tasks::{TaskStatus, Tasks},
     tokens::Tokens,
     totals::Totals,
@@ -188,10 +187,13 @@ impl Inner {
         let _ = timeout(time, self.forced.cancelled()).await;
     }
 
-    /// Adds a server. One that comes when the drain has begun, from a start-up step that was being dropped, is closed at
-    /// once.
+    /// Adds a server. One that comes after T0, from a start-up step that was being dropped, stops at once as far as the
+    /// others have.
     pub(crate) fn add_server(&self, running: Running) {
         let mut servers = lock(&self.servers);
+        if self.totals.has_begun() && !running.server.admin {
+            running.server.begin_lame_duck(Duration::ZERO);
+        }
         if self.tokens.closing.is_cancelled() && !running.server.admin {
             running.server.begin_drain();
         }
@@ -258,7 +260,7 @@ impl Inner {
             cause: stop.cause,
             forced_by: self.forced_by.get().copied(),
             phases,
-            requests: self.totals.requests(status::traffic(self).requests),
+            requests: self.totals.requests(),
             cut_requests: self.totals.cut_requests(),
             connections: self.totals.connections(),
             listeners,

@@ -86,6 +86,7 @@ mod server;
 mod shutdown;
 mod signal;
 mod status;
+mod sync;
 mod sys;
 #[cfg(feature = "systemd")]
 pub mod systemd;

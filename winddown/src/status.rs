@@ -106,7 +106,7 @@ pub(crate) fn publish(inner: &Inner) {
     Snapshot {
         status,
         phases: &phases,
-        requests: inner.totals.requests(traffic.requests),
+        requests: inner.totals.requests(),
         connections: inner.totals.connections(),
         active_requests: traffic.requests,
         active_connections: traffic.connections,

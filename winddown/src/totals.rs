@@ -1,13 +1,13 @@
 //! What a stop has done so far, counted. Read by the metrics at each scrape and by the report at the end.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
 use serde::Serialize;
 
-use crate::http::in_flight::RequestStatus;
+use crate::{
+    http::{admission::Token, in_flight::RequestStatus},
+    sync::{AtomicBool, AtomicU64, Mutex},
+};
 
 /// How many cut requests the report names; the rest is a number.
 const NAMED: usize = 20;
@@ -26,9 +26,8 @@ pub(crate) enum Closed {
 /// The counts. All of them only grow, and none orders anything else: hence `Relaxed`.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    /// A stop is under way: what ends now is part of its account. A server that is stopped alone is not.
     stopping: AtomicBool,
-    late_in_flight: AtomicU64,
+    in_flight_at_start: AtomicU64,
     completed: AtomicU64,
     aborted: AtomicU64,
     late: AtomicU64,
@@ -76,37 +75,33 @@ pub struct ConnectionTotals {
 }
 
 impl Totals {
-    /// T0: from here on requests are counted.
+    /// T0 of the whole stop. Every server has one of its own, a moment later.
     pub(crate) fn begin(&self) {
         self.forced_before.store(self.forced.load(Relaxed), Relaxed);
         self.stopping.store(true, Relaxed);
     }
 
-    /// A request begins. Returns whether it is late.
-    pub(crate) fn entered(&self) -> bool {
-        let late = self.goes_on();
-        if late {
-            self.late.fetch_add(1, Relaxed);
-        }
-        late
+    /// Whether T0 has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.stopping.load(Relaxed)
     }
 
-    /// Something goes on behind the answer of a request. Returns whether it began late.
-    pub(crate) fn goes_on(&self) -> bool {
-        let late = self.stopping.load(Relaxed);
-        if late {
-            self.late_in_flight.fetch_add(1, Relaxed);
+    /// So many requests were in flight at the T0 of one server.
+    pub(crate) fn in_flight_at_start(&self, requests: usize) {
+        self.in_flight_at_start.fetch_add(requests as u64, Relaxed);
+    }
+
+    /// A request was admitted.
+    pub(crate) fn entered(&self, token: &Token) {
+        if token.is_late() {
+            self.late.fetch_add(1, Relaxed);
         }
-        late
     }
 
     /// A request is over. Returns whether that is part of a stop's account.
-    pub(crate) fn ended(&self, complete: bool, late: bool) -> bool {
-        if late {
-            self.late_in_flight.fetch_sub(1, Relaxed);
-        }
-        let stopping = self.stopping.load(Relaxed);
-        if stopping && !late {
+    pub(crate) fn ended(&self, token: &mut Token, complete: bool) -> bool {
+        let stopping = token.leave();
+        if stopping && !token.is_late() {
             let count = if complete { &self.completed } else { &self.aborted };
             count.fetch_add(1, Relaxed);
         }
@@ -138,15 +133,12 @@ impl Totals {
         self.farewells.fetch_add(1, Relaxed);
     }
 
-    /// The counts of requests, when so many are `in_flight` now. Who was in flight at T0 has ended since or is still.
-    pub(crate) fn requests(&self, in_flight: usize) -> RequestTotals {
-        let (completed, aborted) = (self.completed.load(Relaxed), self.aborted.load(Relaxed));
-        let still = (in_flight as u64).saturating_sub(self.late_in_flight.load(Relaxed));
-        let stopping = self.stopping.load(Relaxed);
+    /// The counts of requests. Who was in flight at T0 and is in none of them yet is still in flight.
+    pub(crate) fn requests(&self) -> RequestTotals {
         RequestTotals {
-            in_flight_at_start: if stopping { completed + aborted + still } else { 0 },
-            completed,
-            aborted,
+            in_flight_at_start: self.in_flight_at_start.load(Relaxed),
+            completed: self.completed.load(Relaxed),
+            aborted: self.aborted.load(Relaxed),
             late: self.late.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             cut: self.cut.load(Relaxed),

@@ -138,12 +138,12 @@ impl Hooks {
 
 /// How long `step` may take, when `left` is what it and all `later` steps have together (invariant 2 of [`super`]).
 fn bound(step: &Step, later: &[Step], left: Duration) -> Duration {
-    let kept_back: Duration = later.iter().filter_map(Step::timeout).sum();
-    let free = left.saturating_sub(kept_back);
-    match step.timeout() {
-        Some(timeout) => timeout.min(free),
-        None => free / (1 + later.iter().filter(|step| step.timeout().is_none()).count() as u32),
+    let free = left.saturating_sub(later.iter().map(Step::timeout).sum());
+    let own = step.timeout().min(free);
+    if !step.shares() {
+        return own;
     }
+    own + free.saturating_sub(own) / (1 + later.iter().filter(|step| step.shares()).count() as u32)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

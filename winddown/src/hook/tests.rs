@@ -115,6 +115,25 @@ async fn c31_timeout_of_a_hook_is_its_own_and_kept_back_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c31_timeout_of_a_hook_is_kept_back_for_it_in_a_group_with_one_that_set_none() {
+    let bench = Bench::default();
+    bench.add(Phase::Flush, "hangs", hang);
+    let group = [bench.hook("has eight", hang).timeout(secs(8)), bench.hook("has the rest", hang)];
+    bench.hooks.add(Phase::Flush, group.into());
+    bench.add(Phase::Flush, "comes last", ok);
+    let started = Instant::now();
+    let outcomes = bench.run(Phase::Flush).await;
+    assert_eq!(outcomes[3], ("comes last".into(), HookOutcome::Ok));
+    // Of ten seconds, eight are kept back; three steps share the two, and the one that takes no time leaves its part.
+    let (share, longest) = (secs(2) / 3, secs(8) + secs(2) / 3);
+    let lengths: Vec<_> = bench.hooks.reports().iter().map(|report| report.duration).collect();
+    let near = |one: Duration, two: Duration| one.abs_diff(two) < Duration::from_millis(5);
+    assert!(near(lengths[0], share), "{lengths:?}");
+    assert!(near(lengths[1], secs(8)) && near(lengths[2], longest), "{lengths:?}");
+    assert!(near(started.elapsed(), share + longest), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn c32_panic_is_reported_and_later_hooks_run() {
     let bench = Bench::default();
     bench.add(Phase::Release, "last", ok);

@@ -1,104 +1,160 @@
 //! The filter that refuses while closing and counts while open.
 //!
-//! The gate counts, and says whether its server closes. Whether a request that comes then is still admitted is decided by
-//! its connection (`Connection::admit`); the drain waits for connections, and so for every request on them.
+//! A server has a [`Gate`], which counts, and knows how far the stop has come. Each connection has a [`Door`], which
+//! decides about the requests that come when the gate is closed. The drain waits for connections, and so for every
+//! request on them.
 //!
 //! # Invariants
 //!
-//! 1. A request takes its token first and asks second. Both are operations on one atomic of the tracker, so they have
-//!    one order with [`Gate::close`]: either the request sees the gate closed, or whoever counts then sees its token.
-//! 2. The token lives until the end of the response body, not of the handler.
+//! 1. A request counts itself first and looks second, by one operation on one atomic. So it has an order with T0 and with
+//!    [`Gate::close`]: who was in flight at T0 is known exactly, and whoever saw the gate open is counted.
+//! 2. Whoever counts behind [`Door::close`] sees every request that the door let in without a pass.
+//! 3. A pass lets one request in, and none is lost.
+//! 4. The stage never goes back, and whoever found the gate closed sees that the server drains.
+//! 5. The token lives until the end of the response body, not of the handler.
+//!
+//! `tests/models` proves 1 to 4, with this file as it is. Hence [`crate::sync`].
 
-use std::time::Duration;
+use std::sync::{
+    Arc,
+    atomic::Ordering::{Acquire, Relaxed, Release},
+};
 
-use axum::body::Body;
-use http::{HeaderValue, Response, StatusCode, header};
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use crate::sync::{AtomicU8, AtomicU32, AtomicUsize};
 
-/// Counts requests in flight and can be closed. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+/// How far the stop of one server has come; an atomic's worth of [`crate::Phase`], because requests ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    Running,
+    LameDuck,
+    Drain,
+}
+
+/// Counts requests in flight, and can be closed.
+#[derive(Debug, Default)]
 pub(crate) struct Gate {
-    requests: TaskTracker,
+    /// [`Gate::T0`], [`Gate::CLOSED`], and how many [`Gate::ONE`] there are.
+    requests: Arc<AtomicUsize>,
+    /// Beside the count, which every request writes: this one is read by every response and written twice.
+    stage: AtomicU8,
 }
 
 impl Gate {
-    /// Lets one request in, or not (invariant 1).
-    pub(crate) fn enter(&self) -> Option<TaskTrackerToken> {
-        let token = self.requests.token();
-        (!self.requests.is_closed()).then_some(token)
+    const T0: usize = 1;
+    const CLOSED: usize = 2;
+    const ONE: usize = 4;
+
+    /// Counts one request (invariant 1).
+    ///
+    /// `Acquire`, with the `Release` of whoever closes: invariants 2 and 4.
+    pub(crate) fn enter(&self) -> Token {
+        let found = self.requests.fetch_add(Self::ONE, Acquire);
+        Token { requests: self.requests.clone(), found, left: false }
     }
 
-    /// Lets one request in although the gate is closed: for one that its connection had received in time.
-    pub(crate) fn enter_late(&self) -> TaskTrackerToken {
-        self.requests.token()
+    /// T0. Returns how many requests are in flight at that moment; 0 when it had come before.
+    pub(crate) fn begin_lame_duck(&self) -> usize {
+        self.stage.fetch_max(Stage::LameDuck as u8, Relaxed);
+        let found = self.requests.fetch_or(Self::T0, Relaxed);
+        if found & Self::T0 == 0 { found / Self::ONE } else { 0 }
     }
 
     pub(crate) fn close(&self) {
-        self.requests.close();
+        self.stage.fetch_max(Stage::Drain as u8, Relaxed);
+        self.requests.fetch_or(Self::CLOSED, Release);
     }
 
-    /// How many requests are in flight.
-    pub(crate) fn len(&self) -> usize {
-        self.requests.len()
-    }
-}
-
-/// The answer to a request that came after the lame duck: somebody else will serve it, and soon.
-///
-/// 503 and not 502, which would accuse an upstream. `Retry-After` is RFC 9110 §10.2.3, the body RFC 9457.
-pub(crate) fn rejection(retry_after: Duration) -> Response<Body> {
-    const PROBLEM: &str = concat!(
-        r#"{"type":"about:blank","title":"Service Unavailable","status":503,"#,
-        r#""detail":"this instance is shutting down and did not process the request; repeat it"}"#
-    );
-    let mut response = Response::new(Body::from(PROBLEM));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_waits_sees_a_request_that_was_admitted_before_the_close() {
-        let gate = Gate::default();
-        let request = gate.enter().expect("the gate is open");
-        gate.close();
-        assert!(gate.enter().is_none(), "a closed gate admits nobody");
-        assert_eq!(gate.len(), 1, "and counts nobody whom it did not admit");
-
-        let wait = gate.requests.wait();
-        tokio::pin!(wait);
-        assert!(tokio::time::timeout(Duration::from_secs(1), &mut wait).await.is_err());
-        drop(request);
-        wait.await;
-    }
-
-    #[test]
-    fn no_request_is_both_admitted_and_forgotten() {
-        for _ in 0..2_000 {
-            let gate = Gate::default();
-            let (admitted, waited) = std::thread::scope(|scope| {
-                let enter = scope.spawn(|| gate.enter().map(std::mem::forget).is_some());
-                let close = scope.spawn(|| {
-                    gate.close();
-                    gate.len()
-                });
-                (enter.join().expect("no panic"), close.join().expect("no panic"))
-            });
-            assert!(!admitted || waited == 1, "admitted, and the closer did not see it");
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Relaxed) {
+            0 => Stage::Running,
+            1 => Stage::LameDuck,
+            _ => Stage::Drain,
         }
     }
 
-    #[test]
-    fn a_rejection_says_what_happened_and_when_to_come_back() {
-        let response = rejection(Duration::ZERO);
-        assert_eq!(response.status(), 503);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    /// How many requests are in flight. It orders nothing else: the drain waits for connections.
+    pub(crate) fn len(&self) -> usize {
+        self.requests.load(Relaxed) / Self::ONE
+    }
+}
+
+/// One request in flight, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Token {
+    requests: Arc<AtomicUsize>,
+    /// What the gate was when the request came.
+    found: usize,
+    left: bool,
+}
+
+impl Token {
+    fn found_open(&self) -> bool {
+        self.found & Gate::CLOSED == 0
+    }
+
+    /// Whether the request came after T0.
+    pub(crate) fn is_late(&self) -> bool {
+        self.found & Gate::T0 != 0
+    }
+
+    /// The request is over. Returns whether T0 had come.
+    pub(crate) fn leave(&mut self) -> bool {
+        debug_assert!(!self.left, "a request ends once");
+        self.left = true;
+        self.requests.fetch_sub(Gate::ONE, Relaxed) & Gate::T0 != 0
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        if !self.left {
+            self.leave();
+        }
+    }
+}
+
+/// Whom one connection lets in when the gate of its server is closed.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// [`Door::CLOSED`], and how many more requests are let in although it is: their bytes had come in time.
+    passes: AtomicU32,
+}
+
+impl Door {
+    const CLOSED: u32 = 1 << 31;
+
+    /// An open door. `passes` are kept for the time when it is closed.
+    pub(crate) fn new(passes: u32) -> Self {
+        Self { passes: AtomicU32::new(passes) }
+    }
+
+    /// Admission of one request.
+    pub(crate) fn admit(&self, gate: &Gate) -> Option<Token> {
+        let token = gate.enter();
+        (token.found_open() || self.lets_in()).then_some(token)
+    }
+
+    fn lets_in(&self) -> bool {
+        let with_a_pass = |passes| match passes {
+            Self::CLOSED => None,
+            open if open & Self::CLOSED == 0 => Some(open),
+            closed => Some(closed - 1),
+        };
+        self.passes.fetch_update(Relaxed, Relaxed, with_a_pass).is_ok()
+    }
+
+    /// Closes behind whoever was let in, and behind `in_time` more.
+    pub(crate) fn close(&self, gate: &Gate, in_time: u32) {
+        let closed = |passes: u32| Some(Self::CLOSED | (passes & !Self::CLOSED).max(in_time & !Self::CLOSED));
+        let _ = self.passes.fetch_update(Relaxed, Relaxed, closed);
+        debug_assert_eq!(gate.stage(), Stage::Drain, "a connection closes behind its server");
+        // It is closed already. Once more, so that who counts now has an order with who comes now (invariant 2).
+        gate.close();
+    }
+
+    /// Everybody is let in until [`Door::close`] comes again.
+    pub(crate) fn open(&self) {
+        self.passes.fetch_and(!Self::CLOSED, Relaxed);
     }
 }

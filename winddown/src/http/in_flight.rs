@@ -16,8 +16,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     audit::{Event, Outcome},
-    http::{draining::RequestContext, timing},
-    server::connection::Connection,
+    http::{admission::Token, draining::RequestContext, timing},
+    server::{connection::Connection, connections::Listed},
     totals::Totals,
 };
 
@@ -118,32 +118,39 @@ impl RequestStatus {
 pub(crate) struct InFlight {
     request: Arc<RequestInfo>,
     connection: Arc<Connection>,
-    late: bool,
     status: Option<u16>,
     complete: bool,
-    /// It is the request itself, and its beginning and end are in the audit log.
-    audited: bool,
-    _token: TaskTrackerToken,
+    token: Token,
+    /// It is not the request itself, whose beginning and end are in the audit log, but goes on behind its answer.
+    behind: Option<(Listed, TaskTrackerToken)>,
 }
 
 impl InFlight {
     /// Counts the request, and notes it before its handler can run.
-    pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: TaskTrackerToken) -> Self {
+    pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: Token) -> Self {
         connection.server().audit(Event::Enter { connection: connection.id(), id: request.id() });
-        Self::counted(request, connection, token, true)
+        Self::counted(request, connection, token, None)
     }
 
     /// Counts what goes on behind the answer of a request.
     pub(crate) fn behind(RequestContext { request, connection }: &RequestContext) -> Self {
-        let token = connection.server().gate.enter_late();
-        Self::counted(Arc::new(request.behind()), connection.clone(), token, false)
+        let server = connection.server();
+        let behind = server.connections.hold(connection.clone());
+        Self::counted(Arc::new(request.behind()), connection.clone(), server.gate.enter(), Some(behind))
     }
 
-    fn counted(request: Arc<RequestInfo>, connection: Arc<Connection>, token: TaskTrackerToken, audited: bool) -> Self {
+    fn counted(
+        request: Arc<RequestInfo>,
+        connection: Arc<Connection>,
+        token: Token,
+        behind: Option<(Listed, TaskTrackerToken)>,
+    ) -> Self {
         let server = connection.server();
-        let late = !server.admin && if audited { server.totals().entered() } else { server.totals().goes_on() };
+        if behind.is_none() && !server.admin {
+            server.totals().entered(&token);
+        }
         connection.enter(request.clone());
-        Self { request, connection, late, status: None, complete: false, audited, _token: token }
+        Self { request, connection, status: None, complete: false, token, behind }
     }
 
     /// The handler has returned a response; `whole` says that no body is to follow it.
@@ -191,11 +198,12 @@ impl Drop for InFlight {
         if let Some(status) = self.status.filter(|_| !server.admin) {
             timing::record(&self.request, status);
         }
-        if !server.admin && server.totals().ended(outcome == Outcome::Complete, self.late) && outcome == Outcome::Cut {
+        let complete = outcome == Outcome::Complete;
+        if !server.admin && server.totals().ended(&mut self.token, complete) && outcome == Outcome::Cut {
             self.request.cut(&self.connection, server.totals());
         }
         self.connection.leave(&self.request);
-        if self.audited {
+        if self.behind.is_none() {
             let (connection, id) = (self.connection.id(), self.request.id());
             server.audit(Event::BodyEnd { connection, outcome, id });
         }

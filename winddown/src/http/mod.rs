@@ -1,7 +1,7 @@
 //! What every request passes: admission, the in-flight guard, the clock.
 //!
 //! ```text
-//! hyper ─► RequestService ─► Gate: admitted? ──no──► 503, Retry-After, Connection: close
+//! hyper ─► RequestService ─► Door, Gate: admitted? ──no──► 503, Retry-After, Connection: close
 //!                               │yes
 //!                               ▼
 //!                            InFlight ─► router (with the route's name noted) ─► handler
@@ -17,6 +17,7 @@ pub(crate) mod events;
 pub(crate) mod hold;
 pub(crate) mod in_flight;
 pub(crate) mod peer;
+mod rejection;
 pub(crate) mod scrape;
 pub(crate) mod service;
 pub(crate) mod timing;

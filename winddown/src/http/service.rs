@@ -18,10 +18,10 @@ use tower_service::Service as _;
 use crate::{
     audit::Event,
     http::{
-        admission::rejection,
         body::{TrackedBody, Upload},
         draining::RequestContext,
         in_flight::{InFlight, RequestInfo},
+        rejection::rejection,
     },
     server::connection::Connection,
 };

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -11,11 +11,16 @@ use std::{
 use http::{Response, Version};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    http::{in_flight::RequestInfo, peer::Peer, service::connection_close},
-    server::{Server, Stage, wire::Wire},
+    http::{
+        admission::{Door, Stage, Token},
+        in_flight::RequestInfo,
+        peer::Peer,
+        service::connection_close,
+    },
+    server::{Server, wire::Wire},
     totals::Totals,
 };
 
@@ -30,10 +35,8 @@ pub(crate) struct Connection {
     cancelled: OnceLock<CancellationToken>,
     requests: Mutex<Vec<Arc<RequestInfo>>>,
     pub(super) wire: Wire,
-    /// The connection's own task has seen that its server closes.
-    closing: AtomicBool,
-    /// So many more requests are admitted although the server closes: their bytes had come in time.
-    passes: AtomicU32,
+    /// Closed when the connection's own task has seen that its server closes.
+    door: Door,
     rejected: AtomicU32,
     /// The last offer of another protocol, until it is known what became of it.
     offered: Mutex<Option<OnUpgrade>>,
@@ -46,7 +49,7 @@ impl Connection {
         // One count for the whole process, so that an audit log of several servers stays unambiguous.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // Nobody told the client of a connection that still waited in the accept queue.
-        let passes = AtomicU32::from(u32::from(server.stage() == Stage::Drain));
+        let door = Door::new(u32::from(server.stage() == Stage::Drain));
         Self {
             id: NEXT.fetch_add(1, Relaxed),
             peer,
@@ -55,8 +58,7 @@ impl Connection {
             cancelled: OnceLock::new(),
             requests: Mutex::default(),
             wire: Wire::default(),
-            closing: AtomicBool::new(false),
-            passes,
+            door,
             rejected: AtomicU32::new(0),
             offered: Mutex::default(),
             upgraded: OnceLock::new(),
@@ -83,19 +85,13 @@ impl Connection {
     ///
     /// The gate closes for a connection when its own task has seen it close: what hyper parsed before or in the same
     /// turn had arrived in time. Afterwards only a pass helps.
-    pub(crate) fn admit(&self) -> Option<TaskTrackerToken> {
-        let gate = &self.server.gate;
-        gate.enter().or_else(|| {
-            let pass = || self.passes.fetch_update(Relaxed, Relaxed, |passes| passes.checked_sub(1)).is_ok();
-            let in_time = !self.closing.load(Relaxed) || pass();
-            in_time.then(|| gate.enter_late())
-        })
+    pub(crate) fn admit(&self) -> Option<Token> {
+        self.door.admit(&self.server.gate)
     }
 
     /// The connection's task has seen its server close, when `in_time` requests were under way.
     pub(super) fn close(&self, in_time: u32) {
-        self.closing.store(true, Relaxed);
-        self.passes.fetch_max(in_time, Relaxed);
+        self.door.close(&self.server.gate, in_time);
     }
 
     /// The client offers to go on in another protocol.
@@ -133,7 +129,7 @@ impl Connection {
 
     /// Requests are admitted until [`Connection::close`] comes again.
     pub(super) fn open_until_told(&self) {
-        self.closing.store(false, Relaxed);
+        self.door.open();
     }
 
     pub(crate) fn request_begins(&self, length: Option<u64>) {

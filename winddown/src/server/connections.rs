@@ -1,7 +1,7 @@
 //! The connections of one server: waited for, counted, and listed for whoever asks what holds the stop.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -9,13 +9,16 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::{http::in_flight::RequestInfo, server::connection::Connection, totals::Totals};
 
-/// The set. Everything that belongs to a connection holds a token of its tracker: its task, its HTTP/2 streams, and
-/// its socket, wherever an upgrade takes it.
+/// The set. Everything that belongs to a connection holds a token of its tracker: its task, its HTTP/2 streams,
+/// its socket, wherever an upgrade takes it, and what goes on behind its answers.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     tracker: TaskTracker,
-    listed: Arc<Mutex<HashMap<u64, Arc<Connection>>>>,
+    listed: Arc<Mutex<List>>,
 }
+
+/// The connections by their number, each with how many guards list it.
+type List = HashMap<u64, (Arc<Connection>, usize)>;
 
 impl Connections {
     pub(crate) fn tracker(&self) -> TaskTracker {
@@ -26,14 +29,19 @@ impl Connections {
         self.tracker.token()
     }
 
-    /// Lists a connection until the guard is dropped.
+    /// Lists a connection until the guard is dropped, and any other guard of it.
     pub(crate) fn list(&self, connection: Arc<Connection>) -> Listed {
         let id = connection.id();
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert((connection, 0)).1 += 1;
         Listed { id, all: self.listed.clone() }
     }
 
-    /// How many connections are open.
+    /// Lists a connection, and lets the drain wait for it, for whatever goes on behind an answer: its peer may leave before.
+    pub(crate) fn hold(&self, connection: Arc<Connection>) -> (Listed, TaskTrackerToken) {
+        (self.list(connection), self.token())
+    }
+
+    /// How many connections are listed.
     pub(crate) fn len(&self) -> usize {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -54,7 +62,12 @@ impl Connections {
     }
 
     fn all(&self) -> Vec<Arc<Connection>> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.listed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .map(|(connection, _)| connection.clone())
+            .collect()
     }
 
     /// Waits until nothing of any connection is left. No connection may be added any more.
@@ -68,11 +81,17 @@ impl Connections {
 #[derive(Debug)]
 pub(crate) struct Listed {
     id: u64,
-    all: Arc<Mutex<HashMap<u64, Arc<Connection>>>>,
+    all: Arc<Mutex<List>>,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut listed) = all.entry(self.id) {
+            listed.get_mut().1 -= 1;
+            if listed.get().1 == 0 {
+                listed.remove();
+            }
+        }
     }
 }

@@ -24,10 +24,7 @@ pub(crate) mod transport;
 mod wire;
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU8, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -35,20 +32,11 @@ use tokio::time::Instant;
 
 use crate::{
     audit::{AuditLog, Event},
-    http::admission::Gate,
+    http::admission::{Gate, Stage},
     server::{connections::Connections, transport::Transport},
     tokens::Tokens,
     totals::{Closed, Totals},
 };
-
-/// How far the stop of one server has come; an atomic's worth of [`crate::Phase`], because requests ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Stage {
-    Running,
-    LameDuck,
-    Drain,
-}
 
 /// One server: what its accept loop, its connections and their requests share.
 #[derive(Debug)]
@@ -64,7 +52,6 @@ pub(crate) struct Server {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Tls>,
     audit: Option<AuditLog>,
-    stage: AtomicU8,
     stopping: OnceLock<Stopping>,
 }
 
@@ -94,7 +81,6 @@ impl Server {
             #[cfg(feature = "tls")]
             tls: None,
             audit: audit.filter(|_| !admin),
-            stage: AtomicU8::new(Stage::Running as u8),
             stopping: OnceLock::new(),
         }
     }
@@ -102,24 +88,22 @@ impl Server {
     /// T0: everything is still served, and clients are sent away, in `lame_duck` of time.
     pub(crate) fn begin_lame_duck(&self, lame_duck: Duration) {
         let _ = self.stopping.set(Stopping { since: Instant::now(), lame_duck });
-        self.stage.fetch_max(Stage::LameDuck as u8, Relaxed);
+        let in_flight = self.gate.begin_lame_duck();
+        if !self.admin {
+            self.totals.in_flight_at_start(in_flight);
+        }
         self.tokens.draining.cancel();
     }
 
     /// The listener closes, and what comes now is refused.
     pub(crate) fn begin_drain(&self) {
         let _ = self.stopping.set(Stopping { since: Instant::now(), lame_duck: Duration::ZERO });
-        self.stage.store(Stage::Drain as u8, Relaxed);
         self.gate.close();
         self.tokens.close();
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        match self.stage.load(Relaxed) {
-            0 => Stage::Running,
-            1 => Stage::LameDuck,
-            _ => Stage::Drain,
-        }
+        self.gate.stage()
     }
 
     /// T0, or now where there is none yet.

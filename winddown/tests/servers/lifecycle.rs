@@ -7,12 +7,13 @@ use std::{
 
 use axum::{Router, extract::State, routing::get};
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
-use winddown::{Cause, Draining, HookOutcome, Peer, Phase, Shutdown, Signal, Signals, Split};
+use winddown::{Cause, Draining, HookOutcome, Peer, Phase, RequestTotals, Shutdown, Signal, Signals, Split, Transport};
 
-use crate::process::{Held, PATIENCE, Process, ask, is_alive, no_lame_duck, rest, serve};
+use crate::process::{Held, PATIENCE, Process, ask, is_alive, no_lame_duck, rest, serve, with_drain, with_lame_duck};
 
 #[tokio::test]
 async fn c38_server_that_a_start_up_step_opens_too_late_is_closed_with_the_others() {
@@ -25,6 +26,19 @@ async fn c38_server_that_a_start_up_step_opens_too_late_is_closed_with_the_other
         tokio::task::yield_now().await;
     }
     assert_eq!(report.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn c38_server_that_is_opened_in_the_lame_duck_sends_its_clients_away_and_its_requests_are_late() {
+    let stop = with_lame_duck(Duration::from_secs(2), Transport::default());
+    let process = Process::run(stop.clone()).await;
+    process.signal();
+    process.until(Phase::LameDuck).await;
+    let (_, address) = serve(&stop, "late", Router::new().route("/hello", get(async || "hello"))).await;
+    let answer = rest(ask(address, "/hello").await.expect("the server listens")).await;
+    assert!(answer.ends_with("hello") && answer.contains("connection: close"), "{answer}");
+    let RequestTotals { in_flight_at_start, completed, late, .. } = process.report().await.requests;
+    assert_eq!((in_flight_at_start, completed, late), (0, 0, 1));
 }
 
 #[tokio::test]
@@ -100,6 +114,29 @@ async fn c26_handler_that_answers_when_it_is_cancelled_is_not_cut() {
     let report = process.report().await;
     assert_eq!((report.exit_code(), report.requests.cut), (0, 0));
     assert!(report.phases.iter().any(|phase| phase.phase == Phase::Drain && phase.overran), "and it is said");
+}
+
+#[tokio::test]
+async fn work_behind_an_answer_is_waited_for_and_named_when_its_client_has_left() {
+    let stop = with_drain(Duration::from_millis(100));
+    let job = async |draining: Draining| {
+        let hold = draining.hold();
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(hold);
+        });
+        "accepted"
+    };
+    let (_, address) = serve(&stop, "public", Router::new().route("/job", get(job))).await;
+    let process = Process::run(stop).await;
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    let head = b"GET /job HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    stream.write_all(head).await.expect("the server reads");
+    assert!(rest(stream).await.ends_with("accepted"));
+    process.signal();
+    let report = process.report().await;
+    let cut: Vec<_> = report.cut_requests.iter().map(|request| request.path.as_str()).collect();
+    assert_eq!((report.exit_code(), cut), (10, vec!["/job"]));
 }
 
 #[tokio::test]
