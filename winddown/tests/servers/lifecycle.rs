@@ -1,7 +1,10 @@
 //! Start-up, several servers, and the order of an end.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -11,6 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use winddown::{Cause, Draining, HookOutcome, Peer, Phase, RequestTotals, Shutdown, Signal, Signals, Split, Transport};
 
 use crate::process::{Held, PATIENCE, Process, ask, is_alive, no_lame_duck, rest, serve, with_drain, with_lame_duck};
@@ -179,6 +183,27 @@ async fn c39_start_up_that_fails_unwinds_what_was_started_and_is_reported() {
     assert_eq!(report.cause, Cause::StartFailed { error: "no database".into() });
     assert_eq!(report.hooks.iter().map(|hook| &hook.outcome).collect::<Vec<_>>(), [&HookOutcome::Ok]);
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn c39_signal_while_the_start_is_failing_neither_unwinds_twice_nor_hides_the_error() {
+    let (stop, unwinding, released) = (no_lame_duck(), Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
+    let (begun, count) = (unwinding.clone(), released.clone());
+    let (signals, received) = tokio::sync::mpsc::unbounded_channel();
+    stop.hook(Phase::Release, "lock file", move |_| async move {
+        begun.notify_one();
+        tokio::task::yield_now().await;
+        count.fetch_add(1, Relaxed);
+        Ok(())
+    });
+    stop.start(async { Err("no database".into()) });
+    let running = tokio::spawn(stop.run_until(Signals::from_stream(UnboundedReceiverStream::new(received))));
+    unwinding.notified().await;
+    signals.send(Signal::Term).expect("the process listens to its end");
+    let report = running.await.expect("no panic");
+    assert_eq!(report.exit_code(), 1);
+    assert_eq!(report.cause, Cause::StartFailed { error: "no database".into() });
+    assert_eq!((report.forced_by, released.load(Relaxed)), (None, 1));
 }
 
 #[tokio::test]
