@@ -118,12 +118,15 @@ fn whole(catalogue: &Catalogue, sent: Sent<'_>, parts: &Parts, body: &[u8]) -> (
         // On a fresh connection it says that the request was slow, and on one that stays open it says nothing.
         StatusCode::REQUEST_TIMEOUT => (Class::Error, Some(if sent.reused { "no_close" } else { "fresh" })),
         status if sent.question.kind == Kind::Get && !status.is_server_error() => (Class::Ok, None),
-        StatusCode::OK => match catalogue.flaw(sent.question, body) {
-            Some(flaw) => (Class::Truncated, Some(flaw)),
-            None => (Class::Ok, None),
-        },
+        StatusCode::OK => right(catalogue.flaw(sent.question, sent.id, body)),
+        // A key that the service knows already is answered with 200.
+        StatusCode::CREATED if sent.question.kind == Kind::Order => right(catalogue.flaw(sent.question, sent.id, body)),
         _ => (Class::Error, Some("status")),
     }
+}
+
+fn right(flaw: Option<&'static str>) -> (Class, Option<&'static str>) {
+    (if flaw.is_some() { Class::Truncated } else { Class::Ok }, flaw)
 }
 
 /// Whether `connection: close` stands in `headers`.
