@@ -14,6 +14,7 @@ use winddown::audit::{self, Outcome};
 
 use crate::{
     classify::{Class, Connection, Counts, Facts, Moment, Weight, classify},
+    orders::Told,
     story::Story,
 };
 
@@ -133,6 +134,14 @@ impl Join {
             None if id == "-" => {}
             None => self.foreign += u64::from(matches!(step, Step::Entered | Step::Rejected)),
         }
+    }
+
+    /// What the clients were told of each order that they wanted to place, by its key.
+    pub fn orders(&self) -> impl Iterator<Item = (&str, Told)> {
+        let orders = self.requests.iter().filter(|(_, request)| request.intent.kind == Kind::Order);
+        orders.map(|(id, request)| {
+            (&**id, Told::by(request.outcome.as_ref().map(|outcome| (outcome.class, outcome.status))))
+        })
     }
 
     /// Says what became of every request, when the signal was sent at `signal`.
@@ -291,6 +300,19 @@ mod tests {
     fn requests_that_only_the_server_knows_are_counted_and_probes_are_not() {
         let judgement = join("1 connected 1 h1\n", "5 enter 1 -\n6 enter 2 stranger\n7 body_end 2 complete stranger\n");
         assert_eq!(judgement.judge(SIGNAL).foreign, 1);
+    }
+
+    #[test]
+    fn what_the_clients_know_of_their_orders_is_told_by_key_and_nothing_of_other_requests() {
+        let client = "\
+            1 connected 1 h1\n\
+            2 intent 1 0 fresh h1 order placed\n3 outcome ok 201 - placed\n\
+            4 intent 1 1 reused h1 fast hello\n5 outcome ok 200 - hello\n\
+            6 intent 1 2 reused h1 order open\n";
+        let join = join(client, "");
+        let mut orders: Vec<_> = join.orders().collect();
+        orders.sort_by_key(|(key, _)| *key);
+        assert_eq!(orders, [("open", Told::Nothing), ("placed", Told::Acknowledged)]);
     }
 
     #[test]
