@@ -5,8 +5,6 @@
 //! that took it.
 
 pub mod successor;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -199,3 +197,6 @@ impl fmt::Display for Orders {
         Fault::ALL.into_iter().try_for_each(|fault| write!(f, " · {} {}", self.count(fault), fault.label()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! What a run came to: a pure function of what its stops came to.
 
-#[cfg(test)]
-pub(crate) mod tests;
-
 use serde::Serialize;
 
 use crate::{
@@ -135,3 +132,6 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
