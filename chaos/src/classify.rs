@@ -27,7 +27,7 @@ pub enum Class {
     Lost,
     /// The handler finished; no complete response came.
     Ghost,
-    /// It went out on an established connection; the server never saw it.
+    /// It went out, or was about to, on an established connection; the server never saw it.
     Unseen,
     /// The head arrived; the body is short, corrupt, or ended too early.
     Truncated,

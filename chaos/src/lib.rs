@@ -2,7 +2,8 @@
 //!
 //! A run is a [`scenario`], carried out stop by stop ([`stop`]): a server in a process of its own ([`server`]), a load
 //! in another ([`load`]), a signal, and two ledgers that are joined afterwards ([`join`]). What a request came to is
-//! decided by one table of rules ([`classify`]); what the run came to by another ([`verdict`]).
+//! decided by one table of rules ([`classify`]); what the run came to by another ([`verdict`]). Where orders were placed,
+//! a successor on the same database tells them, and they are compared with what the clients know ([`orders`]).
 //!
 //! # Invariants
 //!
@@ -16,6 +17,7 @@ pub mod canary;
 pub mod classify;
 pub mod join;
 pub mod load;
+pub mod orders;
 pub mod probe;
 pub mod process;
 pub mod progress;

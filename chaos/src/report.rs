@@ -12,6 +12,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::{
+    orders::Orders,
     scenario::{Scenario, StopSignal},
     stop::Stop,
     table::Table,
@@ -105,6 +106,9 @@ impl Report {
     pub fn text(&self) -> String {
         let colour = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
         let mut text = format!("{}   {}\n{}", self.scenario, self.headline(), self.table().text(colour));
+        if let Some(orders) = self.orders() {
+            let _ = writeln!(text, "orders    {orders}");
+        }
         let word = self.verdict().as_str();
         let (before, after) = if colour { (self.verdict().colour(), "\x1b[0m") } else { ("", "") };
         let below = format!("\n          {:word$}   ", "", word = word.len());
@@ -119,8 +123,9 @@ impl Report {
 
     fn markdown(&self) -> String {
         let Self { scenario, what, started, .. } = self;
+        let orders = self.orders().map_or_else(String::new, |orders| format!("Orders: {orders}\n\n"));
         let mut text = format!(
-            "# {scenario}: {}\n\n{what}\n\n{}, started {started}.\n\n{}\n{}\n",
+            "# {scenario}: {}\n\n{what}\n\n{}, started {started}.\n\n{}\n{orders}{}\n",
             self.verdict().as_str(),
             self.headline(),
             self.table().markdown(),
@@ -146,10 +151,20 @@ impl Report {
         if *verdict != Verdict::Pass {
             return reasons.join(between);
         }
+        let orders = self.orders().map(|orders| format!("none of {} acknowledged orders", orders.acknowledged));
+        if *dropped > 0 {
+            let but = orders.map_or_else(String::new, |orders| format!(", but {orders}"));
+            return format!("{dropped} requests were lost, as {} must show{but}", self.signal);
+        }
+        let and = orders.map_or_else(String::new, |orders| format!(", and {orders}"));
         let bound =
             rate_below.map_or_else(String::new, |rate| format!(" (95 %: fewer than 1 in {:.0})", (1.0 / rate).floor()));
-        debug_assert_eq!(*dropped, 0, "a dropped request fails the run");
-        format!("none of {in_flight} requests in flight at a signal was lost{bound}")
+        format!("none of {in_flight} requests in flight at a signal was lost{bound}{and}")
+    }
+
+    /// Those of all stops; the control keeps none.
+    fn orders(&self) -> Option<Orders> {
+        Orders::sum(self.stops.iter().filter_map(|stop| stop.orders.as_ref()))
     }
 
     fn stories(&self) -> impl Iterator<Item = String> {
@@ -173,4 +188,52 @@ impl Verdict {
 fn relative(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        classify::Class,
+        orders::{Order, Told, reconcile},
+        process::Exit,
+        verdict::tests::stop,
+    };
+
+    /// The text of a run with one order in each of two stops, which came to `more` and were `expect`ed to.
+    fn text(expect: &str, more: &[(Class, u64)], settlements: u64) -> String {
+        let scenario =
+            format!("name = \"t\"\nwhat = \"t\"\n[load]\nusers = 9\nmix = {{ order = 100 }}\n[expect]\n{expect}");
+        let scenario = Scenario::parse(&scenario, "t.toml".as_ref()).expect("it is a scenario");
+        let found = [Order { key: "k".to_owned(), settlements }];
+        let orders = reconcile([("k", Told::Acknowledged)], &found, Some(Exit { at: 0, code: 0 }));
+        let stops = [1, 2].map(|number| Stop { orders: Some(orders.clone()), ..stop(number, more) });
+        Report::new(&scenario, String::new(), PathBuf::from("t"), stops.to_vec(), None).text()
+    }
+
+    fn assert_tells(text: &str, lines: &[&str]) {
+        for line in lines {
+            assert!(text.lines().any(|told| told == *line), "no {line:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_orders_of_all_stops_have_a_line_and_a_part_in_the_verdict() {
+        assert_tells(
+            &text("", &[], 1),
+            &[
+                "orders    2 acknowledged, 2 found (0 unanswered) · 0 lost · 0 double · 0 unsettled · 0 unknown · 0 lie",
+                "verdict   PASS   none of 142 requests in flight at a signal was lost (95 %: fewer than 1 in 47), \
+                 and none of 2 acknowledged orders",
+            ],
+        );
+        assert_tells(&text("", &[], 0), &["verdict   FAIL   stop 1: orders: 1 never settled, the first is k"]);
+    }
+
+    #[test]
+    fn losses_that_are_expected_are_told() {
+        let told = text("lost = true", &[(Class::Lost, 5)], 1);
+        let verdict = "verdict   PASS   10 requests were lost, as SIGTERM must show, but none of 2 acknowledged orders";
+        assert_tells(&told, &[verdict]);
+    }
 }

@@ -17,8 +17,10 @@ use self::values::{duration, percentage, settings};
 use crate::server::Server;
 
 /// The scenarios that are built in, the main job's first.
-pub const BUILT_IN: &[(&str, &str)] =
-    &[("chaos/scenarios/loadtest-shutdown.toml", include_str!("../scenarios/loadtest-shutdown.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("chaos/scenarios/loadtest-shutdown.toml", include_str!("../scenarios/loadtest-shutdown.toml")),
+    ("chaos/scenarios/sigkill.toml", include_str!("../scenarios/sigkill.toml")),
+];
 
 /// One scenario.
 #[derive(Clone, Debug, Deserialize)]
@@ -82,6 +84,9 @@ pub struct Expect {
     pub min_in_flight: u64,
     /// How the server ends; 128 + n for a signal n. Defaults to 0.
     pub exit_code: i32,
+    /// Whether every stop loses requests, as a SIGKILL does: then that some are dropped is right, and that none is lost
+    /// fails. No order may be lost. Defaults to false.
+    pub lost: bool,
 }
 
 /// A server under the same load that must be caught losing requests.
@@ -167,7 +172,7 @@ impl fmt::Display for Load {
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { min_in_flight: 64, exit_code: 0 }
+        Self { min_in_flight: 64, exit_code: 0, lost: false }
     }
 }
 
@@ -215,6 +220,15 @@ min_in_flight = 64
         assert_eq!((scenario.stops.get(), scenario.seed, scenario.signal), (5, 42, StopSignal::Term));
         assert_eq!(scenario.load.to_string(), "100 users: 100 % fast, h1");
         assert_eq!(scenario.exit_bound(), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn orders_are_a_kind_of_the_mix() {
+        let text = SMALL.replace("fast = 100", "fast = 60, order = 40");
+        let scenario = Scenario::parse(&text, "small.toml".as_ref()).expect("it is a scenario");
+        assert_eq!(scenario.load.to_string(), "100 users: 60 % fast · 40 % order, h1");
+        assert_eq!(scenario.load.mix.as_flag(), "fast=60,order=40");
+        assert!(scenario.load.mix.has_orders());
     }
 
     #[test]

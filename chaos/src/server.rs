@@ -25,6 +25,9 @@ const READY_BOUND: Duration = Duration::from_secs(10);
 /// Between the choice of a free port and its use somebody else may take it.
 const PORT_ATTEMPTS: u32 = 3;
 
+/// In the folder that it runs in; a path in a URL would have to be escaped.
+const DATABASE: &str = "sqlite:orders.db";
+
 /// A server that can be stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +42,8 @@ pub enum Server {
 /// Where a server leaves its traces.
 #[derive(Debug)]
 pub struct Traces {
+    /// Where it runs, and where its database is.
+    pub folder: PathBuf,
     /// Its ledger.
     pub audit: PathBuf,
     /// Its own report of the shutdown.
@@ -80,17 +85,21 @@ impl Server {
         }
     }
 
+    /// Whether orders that it has acknowledged outlive it.
+    pub const fn keeps_orders(self) -> bool {
+        matches!(self, Self::Service)
+    }
+
     /// Starts it and waits until it answers.
     pub fn start(
         self,
         binaries: &Binaries,
         settings: &BTreeMap<Setting, String>,
-        folder: &Path,
+        traces: &Traces,
     ) -> anyhow::Result<Running> {
-        let traces = Traces::within(folder);
         let mut attempt = 1;
         loop {
-            match self.try_start(binaries, settings, &traces)? {
+            match self.try_start(binaries, settings, traces)? {
                 Ok(running) => return Ok(running),
                 Err(code) if attempt == PORT_ATTEMPTS => {
                     anyhow::bail!(
@@ -146,6 +155,8 @@ impl Server {
             command.env_remove(setting.name());
         }
         command
+            .current_dir(&traces.folder)
+            .env("DATABASE_URL", DATABASE)
             .env("AUDIT_LOG", &traces.audit)
             .env("SHUTDOWN_REPORT", &traces.report)
             .env("LOG_FORMAT", "json")
@@ -157,7 +168,22 @@ impl Server {
 impl Traces {
     /// The traces of a server that runs for `folder`.
     pub fn within(folder: &Path) -> Self {
-        Self { audit: folder.join("audit.log"), report: folder.join("shutdown.json"), log: folder.join("server.log") }
+        Self {
+            folder: folder.to_owned(),
+            audit: folder.join("audit.log"),
+            report: folder.join("shutdown.json"),
+            log: folder.join("server.log"),
+        }
+    }
+
+    /// The traces of its successor, which takes over its database.
+    pub fn of_successor(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            audit: folder.join("successor-audit.log"),
+            report: folder.join("successor-shutdown.json"),
+            log: folder.join("successor.log"),
+        }
     }
 }
 

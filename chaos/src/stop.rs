@@ -11,12 +11,14 @@ use crate::{
     classify::{Class, Counts, Weight},
     join::Join,
     load::RunningLoad,
+    orders::{self, Orders, successor},
     probe::Watch,
     process::Exit,
     progress::Progress,
     scenario::Scenario,
     server::{Server, Traces},
     story::Story,
+    wait::Interrupted,
 };
 
 /// A runner that was held up for longer than this around the signal has not seen what happened.
@@ -58,6 +60,8 @@ pub struct Stop {
     pub in_flight: u64,
     /// How many requests came to which class.
     pub counts: Counts,
+    /// What became of the orders, where the load had some and the server keeps them.
+    pub orders: Option<Orders>,
     /// Signal to not ready, for a server that has a readiness.
     pub not_ready_ms: Option<f64>,
     /// Signal to exit; none when it had to be killed.
@@ -77,7 +81,7 @@ impl Plan<'_> {
         fs::create_dir_all(&self.folder).with_context(|| format!("cannot create {}", self.folder.display()))?;
 
         progress.step("starting");
-        let mut running = server.start(binaries, &scenario.service, &self.folder)?;
+        let mut running = server.start(binaries, &scenario.service, &Traces::within(&self.folder))?;
 
         progress.step("loading");
         let run = format!("{}-{number}", server.binary().0);
@@ -94,7 +98,18 @@ impl Plan<'_> {
         progress.step("the server has ended, joining the ledgers");
         let load = load.finish();
         let not_ready = watch.and_then(Watch::finish);
-        self.conclude(signal, not_ready, exit, load)
+        let join = Join::read(&self.folder.join("client.ledger"), &Traces::within(&self.folder).audit)?;
+        let mut stop = self.conclude(&join, signal, not_ready, exit, load);
+
+        if server.keeps_orders() && scenario.load.mix.has_orders() {
+            progress.step("a successor tells the orders");
+            match self.orders(&join) {
+                Ok(orders) => stop.orders = Some(orders),
+                Err(error) if error.is::<Interrupted>() => return Err(error),
+                Err(error) => stop.doubts.push(format!("what became of the orders is not known: {error:#}")),
+            }
+        }
+        Ok(stop)
     }
 
     /// Each stop has chance of its own, and each run of it the same.
@@ -104,13 +119,13 @@ impl Plan<'_> {
 
     fn conclude(
         &self,
+        join: &Join,
         signal: u64,
         not_ready: Option<u64>,
         exit: Option<Exit>,
         load: anyhow::Result<()>,
-    ) -> anyhow::Result<Stop> {
-        let judgement =
-            Join::read(&self.folder.join("client.ledger"), &Traces::within(&self.folder).audit)?.judge(signal);
+    ) -> Stop {
+        let judgement = join.judge(signal);
         let since_signal = |at: u64| at.saturating_sub(signal) as f64 / 1e6;
         let mut stop = Stop {
             in_flight: judgement.in_flight,
@@ -147,7 +162,14 @@ impl Plan<'_> {
         if !doubtful.is_empty() {
             stop.doubts.push(format!("the ledgers do not agree: {}", doubtful.join(", ")));
         }
-        Ok(stop)
+        stop
+    }
+
+    fn orders(&self, join: &Join) -> anyhow::Result<Orders> {
+        let traces = Traces::of_successor(&self.folder);
+        let running = self.server.start(self.binaries, &self.scenario.service, &traces)?;
+        let (found, end) = successor::ask(running, self.scenario.exit_bound())?;
+        Ok(orders::reconcile(join.orders(), &found, end))
     }
 }
 
@@ -164,6 +186,7 @@ impl Stop {
             seed: plan.seed(),
             in_flight: 0,
             counts: Counts::new(),
+            orders: None,
             not_ready_ms: None,
             exit_ms: None,
             exit_code: None,

@@ -2,7 +2,13 @@
 
 use serde::Serialize;
 
-use crate::{classify::Weight, scenario::Expect, server::Server, stop::Stop};
+use crate::{
+    classify::{Class, Weight},
+    orders::Orders,
+    scenario::Expect,
+    server::Server,
+    stop::Stop,
+};
 
 /// The word at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -65,10 +71,16 @@ pub fn is_caught(control: &[Stop]) -> bool {
 
 fn failures(expect: &Expect, stop: &Stop) -> Vec<String> {
     let mut failures = Vec::new();
-    let failing: Vec<_> = stop.counts_of(Weight::Failing).map(|(class, n)| format!("{n} {}", class.label())).collect();
+    let failing = stop.counts_of(Weight::Failing).filter(|(class, _)| !(expect.lost && class.is_dropped()));
+    let failing: Vec<_> = failing.map(|(class, n)| format!("{n} {}", class.label())).collect();
     if !failing.is_empty() {
         failures.push(of(stop, &failing.join(", ")));
     }
+    if expect.lost && !stop.counts.is_empty() && stop.count(Class::Lost) == 0 {
+        failures
+            .push(of(stop, "no request was lost, though some must be: a harness that cannot see it proves nothing"));
+    }
+    failures.extend(stop.orders.iter().flat_map(Orders::failures).map(|failure| of(stop, &failure)));
     match stop.exit_code {
         Some(code) if code == expect.exit_code => {}
         Some(code) => failures.push(of(stop, &format!("exit code {code}, expected {}", expect.exit_code))),
@@ -76,7 +88,8 @@ fn failures(expect: &Expect, stop: &Stop) -> Vec<String> {
         None if stop.counts.is_empty() => {}
         None => failures.push(of(stop, "the server did not end in time and was killed")),
     }
-    if stop.exit_code.is_some() && stop.server == Server::Service && stop.not_ready_ms.is_none() {
+    // Whoever is killed has no time to say that it is not ready.
+    if stop.exit_code.is_some() && stop.server == Server::Service && stop.not_ready_ms.is_none() && !expect.lost {
         failures.push(of(stop, "readiness never failed: a balancer would have gone on sending"));
     }
     failures
@@ -121,104 +134,4 @@ impl Verdict {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::{
-        classify::{Class, Counts},
-        server::Server,
-    };
-
-    /// A stop that went well, and what else came of it.
-    pub(crate) fn stop(number: u32, more: &[(Class, u64)]) -> Stop {
-        let mut counts = Counts::from([(Class::Ok, 2114), (Class::Refused, 64)]);
-        counts.extend(more.iter().copied());
-        Stop {
-            server: Server::Service,
-            number,
-            seed: 42,
-            in_flight: 71,
-            counts,
-            not_ready_ms: Some(2.1),
-            exit_ms: Some(1630.4),
-            exit_code: Some(0),
-            doubts: Vec::new(),
-            stories: Vec::new(),
-        }
-    }
-
-    pub(crate) fn control(more: &[(Class, u64)]) -> Stop {
-        Stop { server: Server::Naive, not_ready_ms: None, exit_ms: Some(4.2), ..stop(1, more) }
-    }
-
-    fn verdict(stops: &[Stop], control: &Stop) -> (Verdict, Vec<String>) {
-        let finding = judge(&Expect::default(), stops, Some(std::slice::from_ref(control)));
-        (finding.verdict, finding.reasons)
-    }
-
-    #[test]
-    fn nothing_lost_and_the_control_caught_is_a_pass_with_its_power() {
-        let allowed = [(Class::Rejected, 2), (Class::Farewell, 3), (Class::H2Nack, 4), (Class::DeadlineCut, 0)];
-        let stops: Vec<_> = (1..=5).map(|number| stop(number, &allowed)).collect();
-        let caught = [control(&[(Class::Lost, 58)])];
-        let finding = judge(&Expect::default(), &stops, Some(&caught));
-        let power = Power { in_flight: 355, dropped: 0, rate_below: Some(3.0 / 355.0) };
-        assert_eq!(finding, Finding { verdict: Verdict::Pass, reasons: Vec::new(), power });
-    }
-
-    #[test]
-    fn one_failing_request_of_any_class_fails_whatever_else_is_in_doubt() {
-        let caught = control(&[(Class::Unseen, 1)]);
-        for class in [Class::Lost, Class::Ghost, Class::Unseen, Class::Truncated, Class::Lie, Class::Late] {
-            let doubted = Stop { doubts: vec!["too few".into()], ..stop(2, &[]) };
-            let (verdict, reasons) = verdict(&[stop(1, &[(class, 1)]), doubted], &caught);
-            assert_eq!(verdict, Verdict::Fail, "{class:?}");
-            assert_eq!(reasons, [format!("stop 1: 1 {}", class.label()), "stop 2: too few".to_owned()]);
-        }
-    }
-
-    #[test]
-    fn a_control_that_is_not_caught_fails() {
-        let (verdict, reasons) = verdict(&[stop(1, &[])], &control(&[]));
-        assert_eq!(verdict, Verdict::Fail);
-        assert_eq!(reasons, ["the control lost nothing: a harness that cannot see a loss proves nothing"]);
-    }
-
-    #[test]
-    fn a_control_that_could_not_be_stopped_under_load_leaves_the_run_inconclusive() {
-        let excused = Stop { doubts: vec!["12 requests were in flight".into()], ..control(&[]) };
-        let (verdict, reasons) = verdict(&[stop(1, &[])], &excused);
-        assert_eq!(verdict, Verdict::Inconclusive);
-        assert_eq!(reasons, ["control 1: 12 requests were in flight"]);
-    }
-
-    #[test]
-    fn a_wrong_exit_code_and_an_exit_that_never_came_fail() {
-        let caught = control(&[(Class::Unseen, 1)]);
-        let wrong = Stop { exit_code: Some(10), ..stop(1, &[]) };
-        let never = Stop { exit_code: None, exit_ms: None, ..stop(2, &[]) };
-        let (verdict, reasons) = verdict(&[wrong, never], &caught);
-        assert_eq!(verdict, Verdict::Fail);
-        assert_eq!(
-            reasons,
-            ["stop 1: exit code 10, expected 0", "stop 2: the server did not end in time and was killed"]
-        );
-    }
-
-    #[test]
-    fn c44_readiness_that_never_fails_fails_the_run() {
-        let caught = control(&[(Class::Unseen, 3)]);
-        let deaf = Stop { not_ready_ms: None, ..stop(1, &[]) };
-        assert_eq!(verdict(&[deaf], &caught).0, Verdict::Fail);
-    }
-
-    #[test]
-    fn doubt_without_failure_is_inconclusive() {
-        let caught = control(&[(Class::Unseen, 1)]);
-        let doubted = Stop { doubts: vec!["12 requests were in flight".into()], ..stop(1, &[]) };
-        assert_eq!(verdict(&[doubted], &caught).0, Verdict::Inconclusive);
-
-        let doubts = vec!["the start took longer than 10s".into()];
-        let impossible = Stop { doubts, counts: Counts::new(), exit_code: None, ..stop(1, &[]) };
-        assert_eq!(verdict(&[impossible], &caught).0, Verdict::Inconclusive);
-    }
-}
+pub(crate) mod tests;

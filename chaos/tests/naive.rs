@@ -1,6 +1,12 @@
 //! The control is a real server: it starts, answers, keeps its ledger, and ends when it is told to.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    time::Duration,
+};
 
 use chaos::{
     binaries::Binaries,
@@ -11,18 +17,41 @@ use rustix::process::Signal;
 
 const BOUND: Duration = Duration::from_secs(20);
 
+/// Places an order: the one that the answer tells.
+fn order(address: SocketAddr, key: &str, order: &str) -> serde_json::Value {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(BOUND)).expect("a socket can be set so");
+    let length = order.len();
+    write!(
+        stream,
+        "POST /orders HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nidempotency-key: {key}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{order}"
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head ends");
+    assert!(head.starts_with("HTTP/1.1 201 "), "{head}");
+    serde_json::from_str(body).expect("an order is JSON")
+}
+
 #[test]
 fn the_control_starts_answers_and_is_gone_after_its_signal() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let naive = ("naive".to_owned(), PathBuf::from(env!("CARGO_BIN_EXE_naive")));
     let binaries = Binaries::found([naive], folder.path().into());
 
-    let mut running =
-        Server::Naive.start(&binaries, &BTreeMap::new(), folder.path()).expect("it gets ready on free ports");
+    let mut running = Server::Naive
+        .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()))
+        .expect("it gets ready on free ports");
     for path in ["/hello", "/work/1", "/stream?chunks=3&every_ms=1"] {
         assert_eq!(probe::get(running.traffic, path).expect("it answers"), 200, "{path}");
     }
     assert_eq!(probe::get(running.traffic, "/nowhere").expect("it answers"), 404);
+    assert_eq!(
+        order(running.traffic, "t-0-1", r#"{"item":"tea","quantity":2}"#),
+        serde_json::json!({"id": "t-0-1", "key": "t-0-1", "item": "tea", "quantity": 2, "status": "accepted"})
+    );
 
     running.process.signal(Signal::TERM).expect("it runs");
     let exit = running.process.wait(BOUND).expect("it can be awaited").expect("nothing is in flight that holds it");
@@ -40,7 +69,8 @@ fn a_server_that_cannot_start_is_named_with_its_log() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let broken = ("naive".to_owned(), PathBuf::from("/bin/false"));
     let binaries = Binaries::found([broken], folder.path().into());
-    let error = Server::Naive.start(&binaries, &BTreeMap::new(), folder.path()).expect_err("it ends at once");
+    let error =
+        Server::Naive.start(&binaries, &BTreeMap::new(), &Traces::within(folder.path())).expect_err("it ends at once");
     let beginning = "axum::serve ended with code 1 before it was ready: see ";
     assert!(error.to_string().starts_with(beginning), "{error:#}");
 }

@@ -204,6 +204,8 @@ async fn a_503_is_a_rejection_only_if_it_says_when_to_return_and_closes() {
 #[tokio::test]
 async fn another_status_and_another_id_are_errors() {
     assert_eq!(fast(Answer("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n")).await, (Class::Error, "status"));
+    let created = "HTTP/1.1 201 Created\r\ncontent-length: 5\r\n\r\nhello";
+    assert_eq!(fast(Answer(created)).await, (Class::Error, "status"));
     let foreign = "HTTP/1.1 200 OK\r\nx-request-id: t-0-9\r\ncontent-length: 5\r\n\r\nhello";
     assert_eq!(fast(Answer(foreign)).await, (Class::Error, "wrong_id"));
     assert_eq!(fast(Answer("SMTP ready\r\n\r\n")).await, (Class::Error, "parse"));

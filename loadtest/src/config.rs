@@ -34,7 +34,7 @@ pub struct Config {
     /// The begin of every request id, which goes on with the user and a number. Random when left out.
     #[arg(long, value_name = "STR")]
     pub run_id: Option<RunId>,
-    /// Shares of the users that ask for fast, slow, stream, upload and get requests.
+    /// Shares of the users that ask for fast, slow, stream, upload, order and get requests.
     #[arg(long, value_name = "KIND=N,…", default_value = "fast=40,slow=20,stream=20,upload=20")]
     pub mix: Mix,
     /// Percentage of users that speak HTTP/2 (cleartext, prior knowledge).
@@ -109,7 +109,7 @@ mod tests {
         for (flag, value, remedy) in [
             ("--host", "https://a", "such as http://127.0.0.1:8080"),
             ("--host", "http://a/b", "without a path"),
-            ("--mix", "fast=1,quick=2", "one of fast, slow, stream, upload, get"),
+            ("--mix", "fast=1,quick=2", "one of fast, slow, stream, upload, order, get"),
             ("--mix", "fast=1,fast=2", "leave one out"),
             ("--mix", "fast=0", "give one kind a weight"),
             ("--slow-ms", "400..100", "the smaller first"),

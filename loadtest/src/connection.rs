@@ -78,8 +78,11 @@ impl Connection {
     }
 
     async fn dial(&self, host: &Host, ledger: &LedgerWriter) -> Result<Link, Verdict> {
-        let stream = TcpStream::connect(host.address()).await.map_err(|error| Verdict::of_connect(&error))?;
-        ledger.write(Event::Connected { connection: self.number, protocol: self.protocol });
+        let stream = TcpStream::connect(host.address()).await.map_err(|error| Verdict::of_connect(&error));
+        if stream.as_ref().err().is_none_or(Verdict::is_reset_connect) {
+            ledger.write(Event::Connected { connection: self.number, protocol: self.protocol });
+        }
+        let stream = stream?;
         stream.set_nodelay(true).map_err(|error| Verdict::of_connect(&error))?;
         let failed = |error| Verdict::of_failure(&error);
         match self.protocol {

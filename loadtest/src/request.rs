@@ -15,6 +15,9 @@ use crate::{
 /// The header that carries a request's id.
 pub(crate) const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
 
+/// The header that makes an order one order, however often it is sent; our ids do not repeat, so they are the keys.
+const IDEMPOTENCY_KEY: http::HeaderName = http::HeaderName::from_static("idempotency-key");
+
 /// Everything about requests that does not change from one to the next.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
@@ -24,6 +27,7 @@ pub(crate) struct Catalogue {
     fast: PathAndQuery,
     stream: PathAndQuery,
     upload: PathAndQuery,
+    orders: PathAndQuery,
     get: PathAndQuery,
     streamed: Bytes,
     payload: Bytes,
@@ -36,7 +40,19 @@ pub(crate) struct Question {
     pub(crate) kind: Kind,
     /// How long a slow one shall take.
     slow_ms: u64,
+    /// What an order is for.
+    order: Order,
 }
+
+/// What is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+struct Order {
+    item: &'static str,
+    quantity: u64,
+}
+
+const ITEMS: [&str; 4] = ["tea", "coffee", "cocoa", "water"];
+const MOST: u64 = 9;
 
 /// Deterministic choices: SplitMix64, because a user needs no better and two lines cannot change under a seed.
 #[derive(Clone, Debug)]
@@ -70,6 +86,7 @@ impl Catalogue {
             fast: known("/hello"),
             stream: known(&format!("/stream?chunks={}&every_ms={}", shape.chunks, shape.every.as_millis())),
             upload: known("/echo"),
+            orders: known("/orders"),
             get: config.path.parse().expect("the configuration has parsed it as a URI"),
             streamed: (0..shape.chunks).flat_map(|i| format!("chunk {i}\n").into_bytes()).collect(),
             digest: hex(&Sha256::digest(&payload)),
@@ -81,11 +98,18 @@ impl Catalogue {
     /// The next question of this kind that `choices` come to.
     pub(crate) fn question(&self, kind: Kind, choices: &mut Choices) -> Question {
         let range = &self.config.slow_ms.0;
-        let slow_ms = match kind {
-            Kind::Slow => range.start() + choices.next() % (range.end() - range.start()).saturating_add(1),
-            _ => 0,
-        };
-        Question { kind, slow_ms }
+        let mut question = Question { kind, slow_ms: 0, order: Order { item: ITEMS[0], quantity: 1 } };
+        match kind {
+            Kind::Slow => {
+                question.slow_ms = range.start() + choices.next() % (range.end() - range.start()).saturating_add(1);
+            }
+            Kind::Order => {
+                let item = ITEMS[choices.next() as usize % ITEMS.len()];
+                question.order = Order { item, quantity: 1 + choices.next() % MOST };
+            }
+            Kind::Fast | Kind::Stream | Kind::Upload | Kind::Get => {}
+        }
+        question
     }
 
     /// The request that puts `question`; `close` says that its connection will carry no other.
@@ -94,15 +118,20 @@ impl Catalogue {
             Kind::Fast => self.fast.clone(),
             Kind::Stream => self.stream.clone(),
             Kind::Upload => self.upload.clone(),
+            Kind::Order => self.orders.clone(),
             Kind::Get => self.get.clone(),
             Kind::Slow => format!("/work/{}", question.slow_ms).parse().expect("a number fits in a path"),
         };
         let body = match question.kind {
             Kind::Upload => Upload::new(self.payload.clone(), self.config.upload_pause),
+            Kind::Order => {
+                let order = serde_json::to_vec(&question.order).expect("a word and a number are JSON");
+                Upload::at_once(order.into())
+            }
             _ => Upload::default(),
         };
         let mut request = Request::new(body);
-        if question.kind == Kind::Upload {
+        if matches!(question.kind, Kind::Upload | Kind::Order) {
             *request.method_mut() = Method::POST;
         }
         let mut uri = http::uri::Parts::default();
@@ -120,12 +149,17 @@ impl Catalogue {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        headers.insert(REQUEST_ID, HeaderValue::from_str(id).expect("a run id is made of letters that fit"));
+        let id = HeaderValue::from_str(id).expect("a run id is made of letters that fit");
+        if question.kind == Kind::Order {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(IDEMPOTENCY_KEY, id.clone());
+        }
+        headers.insert(REQUEST_ID, id);
         request
     }
 
-    /// What is wrong with `body` as the whole answer to `question`, in one word.
-    pub(crate) fn flaw(&self, question: Question, body: &[u8]) -> Option<&'static str> {
+    /// What is wrong with `body` as the whole answer to `question`, which was put under `id`, in one word.
+    pub(crate) fn flaw(&self, question: Question, id: &str, body: &[u8]) -> Option<&'static str> {
         match question.kind {
             Kind::Fast => differs(b"hello", body),
             Kind::Slow => differs(format!("worked {} ms", question.slow_ms).as_bytes(), body),
@@ -134,6 +168,13 @@ impl Catalogue {
                 Err(_) => Some("receipt"),
                 Ok(receipt) if receipt.length != self.payload.len() as u64 => Some("length"),
                 Ok(receipt) if receipt.sha256 != self.digest => Some("digest"),
+                Ok(_) => None,
+            },
+            Kind::Order => match serde_json::from_slice::<Placed<'_>>(body) {
+                Err(_) => Some("order"),
+                Ok(placed) if placed.key != id => Some("key"),
+                Ok(placed) if placed.item != question.order.item => Some("item"),
+                Ok(placed) if placed.quantity != question.order.quantity => Some("quantity"),
                 Ok(_) => None,
             },
             Kind::Get => None,
@@ -146,6 +187,14 @@ impl Catalogue {
 struct Receipt<'a> {
     length: u64,
     sha256: &'a str,
+}
+
+/// The order that the server says it has.
+#[derive(serde::Deserialize)]
+struct Placed<'a> {
+    key: &'a str,
+    item: &'a str,
+    quantity: u64,
 }
 
 fn differs(expected: &[u8], body: &[u8]) -> Option<&'static str> {
@@ -175,19 +224,44 @@ mod tests {
     #[test]
     fn the_same_seed_asks_for_the_same_things() {
         let catalogue = catalogue(&[]);
-        let ask = |seed| {
+        let ask = |kind, seed| {
             let mut choices = Choices::new(seed, 7);
-            (0..100).map(|_| catalogue.question(Kind::Slow, &mut choices).slow_ms).collect::<Vec<_>>()
+            let questions = std::iter::repeat_with(|| catalogue.question(kind, &mut choices));
+            questions.map(|Question { slow_ms, order, .. }| (slow_ms, order)).take(100).collect::<Vec<_>>()
         };
-        assert_eq!(ask(1), ask(1));
-        assert_ne!(ask(1), ask(2));
-        assert!(ask(1).iter().all(|ms| (100..=400).contains(ms)));
+        for kind in [Kind::Slow, Kind::Order] {
+            assert_eq!(ask(kind, 1), ask(kind, 1));
+            assert_ne!(ask(kind, 1), ask(kind, 2));
+        }
+        assert!(ask(Kind::Slow, 1).iter().all(|(ms, _)| (100..=400).contains(ms)));
+        assert!(ask(Kind::Order, 1).iter().all(|(_, order)| (1..=MOST).contains(&order.quantity)));
+    }
+
+    #[tokio::test]
+    async fn an_order_is_posted_as_json_under_the_requests_own_id() {
+        use http_body_util::BodyExt;
+
+        let order = Order { item: "tea", quantity: 2 };
+        let question = Question { kind: Kind::Order, slow_ms: 0, order };
+        let request = catalogue(&[]).request(question, Protocol::H1, false, "t-0-1");
+        assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/orders"));
+        for (name, value) in
+            [("idempotency-key", "t-0-1"), ("x-request-id", "t-0-1"), ("content-type", "application/json")]
+        {
+            assert_eq!(request.headers().get(name).expect("it is there"), value, "{name}");
+        }
+        let body = request.into_body().collect().await.expect("an upload does not fail").to_bytes();
+        assert_eq!(body, r#"{"item":"tea","quantity":2}"#);
     }
 
     #[test]
     fn a_flaw_of_a_body_has_its_own_word() {
         let catalogue = catalogue(&["--stream", "2x1ms", "--upload-bytes", "100"]);
-        let question = |kind| Question { kind, slow_ms: 150 };
+        let question = |kind| Question { kind, slow_ms: 150, order: Order { item: "tea", quantity: 2 } };
+        let placed = |key: &str, item: &str, quantity: u32| {
+            format!(r#"{{"id":"7","key":"{key}","item":"{item}","quantity":{quantity},"status":"accepted"}}"#)
+                .into_bytes()
+        };
         let receipt = |length: u32, digest: &str| format!(r#"{{"length":{length},"sha256":"{digest}"}}"#).into_bytes();
         for (kind, body, flaw) in [
             (Kind::Fast, b"hello".to_vec(), None),
@@ -201,8 +275,18 @@ mod tests {
             (Kind::Upload, receipt(99, &catalogue.digest), Some("length")),
             (Kind::Upload, receipt(100, "00"), Some("digest")),
             (Kind::Upload, b"{".to_vec(), Some("receipt")),
+            (Kind::Order, placed("t-0-1", "tea", 2), None),
+            (Kind::Order, placed("t-0-2", "tea", 2), Some("key")),
+            (Kind::Order, placed("t-0-1", "water", 2), Some("item")),
+            (Kind::Order, placed("t-0-1", "tea", 3), Some("quantity")),
+            (Kind::Order, b"{}".to_vec(), Some("order")),
         ] {
-            assert_eq!(catalogue.flaw(question(kind), &body), flaw, "{kind} {:?}", String::from_utf8_lossy(&body));
+            assert_eq!(
+                catalogue.flaw(question(kind), "t-0-1", &body),
+                flaw,
+                "{kind} {:?}",
+                String::from_utf8_lossy(&body)
+            );
         }
     }
 }

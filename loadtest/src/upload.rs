@@ -27,6 +27,11 @@ impl Upload {
     pub(crate) fn new(payload: Bytes, pause: Duration) -> Self {
         Self { frame: payload.len().div_ceil(FRAMES), left: payload, pause, sleep: None }
     }
+
+    /// A payload in one frame.
+    pub(crate) fn at_once(payload: Bytes) -> Self {
+        Self { frame: payload.len(), left: payload, ..Self::default() }
+    }
 }
 
 impl Body for Upload {
@@ -75,5 +80,14 @@ mod tests {
         assert_eq!((frames, sent), (8, payload.to_vec()));
         assert_eq!(begun.elapsed(), Duration::from_millis(35));
         assert!(upload.is_end_stream() && Upload::default().is_end_stream());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payload_that_is_sent_at_once_is_one_frame() {
+        let payload = Bytes::from_static(b"tea, twice");
+        let mut upload = Upload::at_once(payload.clone());
+        let frame = upload.frame().await.expect("there is one").expect("an upload does not fail");
+        assert_eq!(frame.into_data().expect("it has no trailers"), payload);
+        assert!(upload.is_end_stream());
     }
 }

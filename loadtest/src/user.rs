@@ -205,7 +205,7 @@ fn role(number: u32, h2: u32, fresh: u32) -> (Protocol, bool) {
 
 async fn report(goose: &mut GooseUser, protocol: Protocol, answer: &Answer) -> TransactionResult {
     let Answer { kind, verdict: Verdict { class, status, detail }, elapsed, .. } = *answer;
-    let method = if kind == Kind::Upload { "POST" } else { "GET" };
+    let method = if matches!(kind, Kind::Upload | Kind::Order) { "POST" } else { "GET" };
     let name = match (kind, protocol) {
         (Kind::Fast, Protocol::H1) => "fast h1",
         (Kind::Fast, Protocol::H2) => "fast h2",
@@ -215,6 +215,8 @@ async fn report(goose: &mut GooseUser, protocol: Protocol, answer: &Answer) -> T
         (Kind::Stream, Protocol::H2) => "stream h2",
         (Kind::Upload, Protocol::H1) => "upload h1",
         (Kind::Upload, Protocol::H2) => "upload h2",
+        (Kind::Order, Protocol::H1) => "order h1",
+        (Kind::Order, Protocol::H2) => "order h2",
         (Kind::Get, Protocol::H1) => "get h1",
         (Kind::Get, Protocol::H2) => "get h2",
     };

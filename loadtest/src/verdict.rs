@@ -11,6 +11,8 @@ use crate::{
 
 /// The detail of a connect that met a closed port.
 const ECONNREFUSED: &str = "econnrefused";
+/// The detail of a connection that was reset.
+const RESET: &str = "reset";
 
 /// What came of a request: the part of an outcome that is not its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ impl Verdict {
     pub(crate) fn of_connect(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::without_head(Class::Refused, ECONNREFUSED),
+            // A closed port refuses; what is reset had been established, and waited to be accepted.
+            io::ErrorKind::ConnectionReset => Self::without_head(Class::NoResponse, RESET),
             _ => Self::without_head(Class::Error, word(error)),
         }
     }
@@ -77,6 +81,11 @@ impl Verdict {
             (None, Failure::H1(error)) if error.is_parse() => Self::without_head(Class::Error, "parse"),
             (None, _) => Self::without_head(Class::Error, "unexpected"),
         }
+    }
+
+    /// Whether a connect that came to this had been established by then.
+    pub(crate) fn is_reset_connect(&self) -> bool {
+        self.class == Class::NoResponse && self.detail == Some(RESET)
     }
 
     /// Whether a connect met a closed port.
@@ -118,12 +127,15 @@ fn whole(catalogue: &Catalogue, sent: Sent<'_>, parts: &Parts, body: &[u8]) -> (
         // On a fresh connection it says that the request was slow, and on one that stays open it says nothing.
         StatusCode::REQUEST_TIMEOUT => (Class::Error, Some(if sent.reused { "no_close" } else { "fresh" })),
         status if sent.question.kind == Kind::Get && !status.is_server_error() => (Class::Ok, None),
-        StatusCode::OK => match catalogue.flaw(sent.question, body) {
-            Some(flaw) => (Class::Truncated, Some(flaw)),
-            None => (Class::Ok, None),
-        },
+        StatusCode::OK => right(catalogue.flaw(sent.question, sent.id, body)),
+        // A key that the service knows already is answered with 200.
+        StatusCode::CREATED if sent.question.kind == Kind::Order => right(catalogue.flaw(sent.question, sent.id, body)),
         _ => (Class::Error, Some("status")),
     }
+}
+
+fn right(flaw: Option<&'static str>) -> (Class, Option<&'static str>) {
+    (if flaw.is_some() { Class::Truncated } else { Class::Ok }, flaw)
 }
 
 /// Whether `connection: close` stands in `headers`.
@@ -185,7 +197,7 @@ fn word(error: &io::Error) -> &'static str {
     match error.kind() {
         // h2 makes up a broken pipe for streams whose connection ended in an orderly way.
         io::ErrorKind::BrokenPipe if error.raw_os_error().is_none() => "eof",
-        io::ErrorKind::ConnectionReset => "reset",
+        io::ErrorKind::ConnectionReset => RESET,
         io::ErrorKind::BrokenPipe => "epipe",
         io::ErrorKind::UnexpectedEof => "eof",
         io::ErrorKind::ConnectionAborted => "aborted",
@@ -199,6 +211,15 @@ fn word(error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connect_that_is_reset_had_been_established_and_one_that_is_refused_had_not() {
+        let of = |kind: io::ErrorKind| Verdict::of_connect(&kind.into());
+        let (reset, refused) = (of(io::ErrorKind::ConnectionReset), of(io::ErrorKind::ConnectionRefused));
+        assert_eq!((reset.class, reset.is_reset_connect()), (Class::NoResponse, true));
+        assert_eq!((refused.class, refused.is_reset_connect()), (Class::Refused, false));
+        assert_eq!(of(io::ErrorKind::TimedOut).class, Class::Error);
+    }
 
     #[test]
     fn close_is_found_among_other_tokens_and_in_any_case() {

@@ -12,6 +12,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Path as UrlPath, Query},
+    http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
 use clap::Parser;
@@ -52,6 +53,14 @@ fn service() -> Router {
             post(|body: Bytes| async move {
                 let digest = Sha256::digest(&body).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
                 serde_json::json!({"length": body.len(), "sha256": digest}).to_string()
+            }),
+        )
+        .route(
+            "/orders",
+            post(|headers: HeaderMap, body: Bytes| async move {
+                let mut order: serde_json::Value = serde_json::from_slice(&body).expect("an order is JSON");
+                order["key"] = headers["idempotency-key"].to_str().expect("a key is text").into();
+                (StatusCode::CREATED, order.to_string())
             }),
         )
 }
@@ -112,6 +121,7 @@ async fn against_a_correct_server_all_is_ok_and_every_intent_has_its_outcome() {
         "--report-file",
         report.to_str().expect("a plain path"),
         "--users=64",
+        "--mix=fast=3,slow=2,stream=2,upload=2,order=2",
         "--run-time=4s",
         "--slow-ms=1..20",
         "--stream=3x5ms",
@@ -124,7 +134,7 @@ async fn against_a_correct_server_all_is_ok_and_every_intent_has_its_outcome() {
     let told = told(&ledger);
     assert_eq!(told.classes, HashSet::from([Class::Ok]));
     assert_eq!(summary.outcomes, [(Class::Ok, told.done as u64)]);
-    for kind in [Kind::Fast, Kind::Slow, Kind::Stream, Kind::Upload] {
+    for kind in [Kind::Fast, Kind::Slow, Kind::Stream, Kind::Upload, Kind::Order] {
         for reused in [false, true] {
             assert!(told.kinds.contains(&(kind, Protocol::H1, reused)), "no {kind} on h1, reused: {reused}");
         }

@@ -7,6 +7,7 @@
 //! - `GET /work/{ms}`: answers after that many milliseconds
 //! - `GET /stream?chunks=10&every_ms=100`: a chunked body, one line at a time
 //! - `POST /echo`: reads an upload of any size, answers its length and its SHA-256
+//! - `POST /orders`: answers as if it had placed the order, and forgets it
 
 use std::{
     convert::Infallible,
@@ -23,7 +24,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State, connect_info::Connected},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     middleware::{self, Next},
     response::Response,
     routing::{get, post},
@@ -32,6 +33,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use http_body::{Body as _, Frame, SizeHint};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::{
     net::TcpListener,
@@ -50,7 +52,8 @@ async fn main() -> anyhow::Result<()> {
         .route("/hello", get(|| async { "hello" }))
         .route("/work/{ms}", get(work))
         .route("/stream", get(lines))
-        .route("/echo", post(echo).layer(DefaultBodyLimit::disable()));
+        .route("/echo", post(echo).layer(DefaultBodyLimit::disable()))
+        .route("/orders", post(order));
     if let Some(log) = log {
         app = app.layer(middleware::from_fn_with_state(log, audited));
     }
@@ -98,6 +101,18 @@ async fn echo(body: Body) -> Result<String, (StatusCode, String)> {
         hex
     });
     Ok(format!(r#"{{"length":{length},"sha256":"{sha256}"}}"#))
+}
+
+/// The load has a right answer, and nobody asks a server without a database for its orders afterwards.
+async fn order(headers: HeaderMap, order: Bytes) -> Result<(StatusCode, String), (StatusCode, &'static str)> {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let key = key.ok_or((StatusCode::BAD_REQUEST, "Idempotency-Key is missing: send one"))?;
+    let mut order: Map<String, Value> =
+        serde_json::from_slice(&order).map_err(|_| (StatusCode::BAD_REQUEST, "the order is no JSON object"))?;
+    order.insert("id".to_owned(), key.into());
+    order.insert("key".to_owned(), key.into());
+    order.insert("status".to_owned(), "accepted".into());
+    Ok((StatusCode::CREATED, Value::from(order).to_string()))
 }
 
 /// The number of a connection, from 1 in order of acceptance.

@@ -21,6 +21,8 @@ struct RawMix {
     stream: u32,
     #[serde(default)]
     upload: u32,
+    #[serde(default)]
+    order: u32,
 }
 
 /// A range of milliseconds, such as `100..400`.
@@ -37,7 +39,7 @@ pub struct Name(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Setting(&'static str);
 
-const DURATIONS: [&str; 11] = [
+const DURATIONS: [&str; 13] = [
     "GRACE_PERIOD",
     "LAME_DUCK",
     "DRAIN_TIMEOUT",
@@ -49,6 +51,8 @@ const DURATIONS: [&str; 11] = [
     "HANDSHAKE_WINDOW",
     "IDLE_GRACE",
     "HEADER_TIMEOUT",
+    "SETTLE_LEASE",
+    "SETTLE_TAKES",
 ];
 const WORDS: [&str; 4] = ["FAREWELL", "SECOND_SIGNAL", "ENABLE_FAULTS", "RUST_LOG"];
 
@@ -72,10 +76,15 @@ pub enum StopSignal {
 impl Mix {
     /// Each kind that has a share.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, u32)> {
-        let RawMix { fast, slow, stream, upload } = self.0;
-        [("fast", fast), ("slow", slow), ("stream", stream), ("upload", upload)]
+        let RawMix { fast, slow, stream, upload, order } = self.0;
+        [("fast", fast), ("slow", slow), ("stream", stream), ("upload", upload), ("order", order)]
             .into_iter()
             .filter(|(_, share)| *share > 0)
+    }
+
+    /// Whether orders are among them.
+    pub const fn has_orders(&self) -> bool {
+        self.0.order > 0
     }
 
     /// As the load generator wants it: `fast=40,slow=60`.
@@ -88,8 +97,8 @@ impl TryFrom<RawMix> for Mix {
     type Error = String;
 
     fn try_from(raw: RawMix) -> Result<Self, String> {
-        let RawMix { fast, slow, stream, upload } = raw;
-        match [fast, slow, stream, upload].iter().try_fold(0_u32, |sum, share| sum.checked_add(*share)) {
+        let RawMix { fast, slow, stream, upload, order } = raw;
+        match [fast, slow, stream, upload, order].iter().try_fold(0_u32, |sum, share| sum.checked_add(*share)) {
             Some(100) => Ok(Self(raw)),
             sum => Err(format!("mix adds up to {} %: make it 100", sum.unwrap_or(u32::MAX))),
         }

@@ -79,6 +79,8 @@ words! {
         Stream = "stream",
         /// `POST /echo`.
         Upload = "upload",
+        /// `POST /orders`, under a key that is the request's id.
+        Order = "order",
         /// `GET` of any path of any server; only the framing tells whether the response is complete.
         Get = "get",
     }

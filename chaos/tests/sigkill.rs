@@ -1,0 +1,58 @@
+//! The negative control: the real service is killed under load, and the checker says what that cost.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use chaos::{
+    binaries::Binaries,
+    runner,
+    scenario::{BUILT_IN, Scenario},
+    verdict::Verdict,
+};
+use serde_json::Value;
+
+/// The binary `name` of the package `name`: beside this test, where a test of the whole workspace has just built it, or
+/// else built now. A test of this package alone takes the one that is there.
+fn binary(name: &str) -> (String, PathBuf) {
+    let here = env::current_exe().expect("a test knows its own binary");
+    let profile = here.parent().and_then(Path::parent).expect("a test lies in the folder deps of its profile's");
+    let path = profile.join(name);
+    if !path.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--locked", "--package", name, "--bin", name, "--target-dir"]);
+        build.arg(profile.parent().expect("a profile lies in the target folder"));
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo can be started");
+        assert!(status.success() && path.exists(), "cargo build has not made {}", path.display());
+    }
+    (name.to_owned(), path)
+}
+
+fn sigkill() -> Scenario {
+    let (path, text) = BUILT_IN.iter().find(|(path, _)| path.ends_with("sigkill.toml")).expect("it is built in");
+    Scenario::parse(text, path.as_ref()).expect("a test parses every scenario that is built in")
+}
+
+#[test]
+fn c42_sigkill_is_seen_as_lost_requests() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let binaries = Binaries::found([binary("service"), binary("loadtest")], folder.path().into());
+
+    let report = runner::run(&sigkill(), &binaries).expect("nobody interrupts it");
+
+    assert_eq!(report.verdict(), Verdict::Pass, "{}", report.text());
+    let json: Value = serde_json::from_str(&report.json().expect("a report is JSON")).expect("it is JSON");
+    let stop = &json["stops"][0];
+    assert_eq!(stop["exit_code"], 128 + 9);
+    assert!(stop["counts"]["lost"].as_u64() > Some(0), "{stop}");
+    // What a client has no answer to may be there or not. What it was told is there, and settled once.
+    let orders = &stop["orders"];
+    assert!(orders["acknowledged"].as_u64() > Some(0), "{orders}");
+    assert!(orders["found"].as_u64() >= orders["acknowledged"].as_u64(), "{orders}");
+    assert_eq!(orders["faults"], serde_json::json!({}), "{orders}");
+}
