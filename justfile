@@ -24,6 +24,10 @@ check:
 bench-idle:
     cargo bench --package benches --bench idle
 
+# How soon 10,000 handlers and 1,000 tasks are told, and what the phases of a large stop take beyond their own work
+bench-stop:
+    cargo bench --package benches --bench stop
+
 # Run the service on its default ports
 run *ARGS:
     cargo run --package service -- {{ARGS}}

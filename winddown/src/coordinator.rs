@@ -19,10 +19,11 @@ use crate::{
     audit::Event,
     budget::Part,
     hook::{Terms, chain, panic_message},
-    inner::{ABORT, Inner, StartStep, halves},
+    inner::{Inner, StartStep},
     lifecycle::{Cause, Phase},
     metrics,
     report::{PhaseReport, Report},
+    running::{ABORT, halves},
     signal::Signals,
     waits,
 };

@@ -81,6 +81,7 @@ pub mod metrics;
 mod orders;
 mod readiness;
 mod report;
+mod running;
 mod scrapes;
 mod server;
 mod shutdown;
