@@ -1,11 +1,13 @@
 //! What a stop of something large costs by itself: 10,000 connections with a request in flight on each, 1,000 background
 //! tasks, 20 hooks.
 //!
-//! - **told**: from the moment at which the stop is asked for until the last handler and the last task has been told, and
-//!   for handlers the same of the word that comes at the deadline, here by a second signal; for that one each of them waits
-//!   on a token of its own. It is more than the cancelling of the token tree: all have been woken and polled, too.
+//! - **cancelling**: the time of a stop outside of its phases, in which the tokens of the whole tree are cancelled: once at T0,
+//!   once when the servers close.
 //! - **overhead**: what the phases took beyond their own work: the hooks one after the other, the lame duck its length. The
 //!   drain is left out, for its work is that of connections and clients.
+//! - **told**: from the moment at which the stop is asked for until the last handler and the last task has been woken, polled
+//!   and told; and for handlers the same of the word that comes at the deadline, here by a second signal. For that one each of
+//!   them waits on a token of its own.
 //!
 //! It fails when somebody was not told or something was cut. Times depend on what else the machine does, and are only shown.
 //! `STOP_CONNECTIONS` says how many there are.
@@ -49,7 +51,7 @@ const HOOK: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is wanted of a quiet machine.
-const TOLD_MS: f64 = 20.0;
+const CANCELLING_MS: f64 = 20.0;
 const OVERHEAD_MS: f64 = 10.0;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -160,6 +162,7 @@ async fn serve_and_stop(connections: usize, result: &Path) -> anyhow::Result<Exi
     let told = json!({
         "draining_ms": draining.since(t0),
         "cancelled_ms": cancelled.since(forced),
+        "cancelling_ms": cancelling(&report).as_secs_f64() * 1e3,
         "overhead_ms": overhead(&report).as_secs_f64() * 1e3,
         "drain_ms": duration(&report, Phase::Drain).as_secs_f64() * 1e3,
     });
@@ -171,23 +174,28 @@ fn duration(report: &Report, phase: Phase) -> Duration {
     report.phases.iter().filter(|report| report.phase == phase).map(|report| report.duration).sum()
 }
 
-/// What a stop took that neither a hook nor the lame duck nor the drain took.
+/// What a stop took outside of its phases.
+fn cancelling(report: &Report) -> Duration {
+    report.duration.saturating_sub(report.phases.iter().map(|phase| phase.duration).sum())
+}
+
+/// What the phases took that neither a hook nor the lame duck nor the drain took.
 fn overhead(report: &Report) -> Duration {
     let work = |phase| match phase {
         Phase::LameDuck => LAME_DUCK,
         Phase::Drain => duration(report, phase),
         _ => report.hooks.iter().filter(|hook| hook.phase == phase).map(|hook| hook.duration).sum(),
     };
-    let work: Duration = report.phases.iter().map(|report| work(report.phase)).sum();
-    report.duration.saturating_sub(work)
+    report.phases.iter().map(|phase| phase.duration.saturating_sub(work(phase.phase))).sum()
 }
 
 /// One stop, in milliseconds.
 #[derive(Debug)]
 struct Stop {
+    cancelling: f64,
+    overhead: f64,
     draining: f64,
     cancelled: f64,
-    overhead: f64,
     drain: f64,
 }
 
@@ -205,9 +213,10 @@ impl Stop {
         let told: Value = serde_json::from_str(&fs::read_to_string(&result)?)?;
         let of = |key: &str| told[key].as_f64().with_context(|| format!("no {key} in {told}"));
         Ok(Self {
+            cancelling: of("cancelling_ms")?,
+            overhead: of("overhead_ms")?,
             draining: of("draining_ms")?,
             cancelled: of("cancelled_ms")?,
-            overhead: of("overhead_ms")?,
             drain: of("drain_ms")?,
         })
     }
@@ -215,28 +224,34 @@ impl Stop {
 
 fn print(connections: usize, stops: &[Stop]) {
     println!("{connections} connections with a request each, {TASKS} background tasks, {HOOKS} hooks of {HOOK:?}\n");
-    println!("{:6} {:>16} {:>16} {:>12} {:>12}", "", "told of T0", "told to end", "overhead", "(drain");
-    let row = |name: &str, draining: f64, cancelled: f64, overhead: f64, drain: f64| {
-        println!("{name:6} {draining:13.1} ms {cancelled:13.1} ms {overhead:9.2} ms {drain:9.0} ms)");
+    println!(
+        "{:6} {:>13} {:>12} {:>13} {:>14} {:>11}",
+        "", "cancelling", "overhead", "told of T0", "told to end", "(drain"
+    );
+    let columns: [fn(&Stop) -> f64; 5] =
+        [|stop| stop.cancelling, |stop| stop.overhead, |stop| stop.draining, |stop| stop.cancelled, |stop| stop.drain];
+    let row = |name: &str, [cancelling, overhead, draining, cancelled, drain]: [f64; 5]| {
+        println!(
+            "{name:6} {cancelling:10.1} ms {overhead:9.2} ms {draining:10.1} ms {cancelled:11.1} ms {drain:8.0} ms)"
+        );
     };
     for (run, stop) in stops.iter().enumerate() {
-        row(&(run + 1).to_string(), stop.draining, stop.cancelled, stop.overhead, stop.drain);
+        row(&(run + 1).to_string(), columns.map(|of| of(stop)));
     }
-    let median = |of: fn(&Stop) -> f64| {
+    let median = columns.map(|of| {
         let mut values: Vec<_> = stops.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
-    };
-    let [draining, cancelled, overhead] =
-        [median(|stop| stop.draining), median(|stop| stop.cancelled), median(|stop| stop.overhead)];
-    row("median", draining, cancelled, overhead, median(|stop| stop.drain));
+    });
+    row("median", median);
+    let [cancelling, overhead, ..] = median;
     let within = |value: f64, most: f64| if value <= most { "PASS" } else { "over" };
     println!(
-        "\n{}  all told in {draining:.1} and {cancelled:.1} ms, wanted: {TOLD_MS} ms",
-        within(draining.max(cancelled), TOLD_MS)
+        "\n{}  the whole tree cancelled in {cancelling:.1} ms, on a quiet machine at most {CANCELLING_MS} ms (not a gate)",
+        within(cancelling, CANCELLING_MS)
     );
     println!(
-        "{}  overhead {overhead:.2} ms, wanted: {OVERHEAD_MS} ms (neither is a gate)",
+        "{}  overhead {overhead:.2} ms, on a quiet machine at most {OVERHEAD_MS} ms (not a gate)",
         within(overhead, OVERHEAD_MS)
     );
 }
