@@ -77,8 +77,8 @@ async fn a_disk_that_was_full_is_written_to_again() {
             .await?;
         transaction.commit().await
     };
-    let full = fill(1 << 20).await.expect_err("it does not fit").to_string();
-    assert!(full.contains("full"), "{full}");
+    let refused = fill(1 << 20).await.expect_err("it does not fit").to_string();
+    assert!(refused.contains("full"), "{refused}");
     fill(1).await.expect("there is room again");
     pools.close().await;
 }
