@@ -159,9 +159,8 @@ impl Coordinator {
     /// Telemetry leaves, the report is written, and the admin servers close last.
     async fn flush(&self) {
         self.phase(Phase::Flush, self.inner.budget.part(Part::Flush), async { true }).await;
-        // A process that could not start must not overwrite what the last stop left.
-        if !matches!(self.inner.lifecycle.cause(), Some(Cause::StartFailed { .. }))
-            && let Err(error) = self.inner.write_report()
+        if let Some(report) = self.inner.report()
+            && let Err(error) = self.inner.write_report(&report)
         {
             tracing::error!(%error, "the report cannot be written");
         }

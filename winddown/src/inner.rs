@@ -112,7 +112,12 @@ impl Inner {
         let order = lock(&self.orders).weigh(cause.clone(), Instant::now());
         match order {
             Order::Stop(cause) => {
+                // First: a receiver of `ShutdownHandle::watch` that is borrowed for ever keeps the stop from being noted.
+                if let Some(alarm) = self.alarm.get() {
+                    alarm.end_at((Instant::now() + self.budget.hard_limit()).into_std());
+                }
                 self.lifecycle.stop(cause, self.budget.hard_limit());
+                // Once more, for a watchdog that was started in between.
                 self.arm();
             }
             Order::Force(signal) => {
@@ -121,9 +126,9 @@ impl Inner {
                 self.log(move || tracing::warn!(%signal, "repeated signal: cancelling what is left"));
             }
             Order::Exit(signal) => {
-                let inner = self.clone();
-                watchdog::say_and_exit(128 + signal.number(), move || {
-                    inner.last_words(&format!("signal {signal} came again: exiting at once"));
+                let (inner, exit_code) = (self.clone(), 128 + signal.number());
+                watchdog::say_and_exit(exit_code, move || {
+                    inner.last_words(&format!("signal {signal} came again: exiting at once"), exit_code);
                 });
             }
             Order::Nothing => self.log(move || tracing::info!(%cause, "already stopping: the deadlines stand")),
@@ -141,7 +146,8 @@ impl Inner {
     /// Starts the watchdog. A stop that was asked for before arms it at once.
     pub(crate) fn guard(self: &Arc<Self>) -> Watchdog {
         let inner = self.clone();
-        let last_words = move || inner.last_words("the hard deadline has passed: the watchdog ends the process");
+        let last_words =
+            move || inner.last_words("the hard deadline has passed: the watchdog ends the process", Report::CUT);
         let watchdog =
             Watchdog::start(Report::CUT, last_words).expect("a process that starts can have one more thread");
         self.alarm.set(watchdog.alarm()).expect("a process runs once");
@@ -157,15 +163,16 @@ impl Inner {
     }
 
     /// Says on standard error what there is to say, for the logger may need a worker that is blocked, and leaves the
-    /// report.
-    fn last_words(&self, what: &str) {
+    /// report. Its exit code is the one that the process ends with, whatever the report would come to by itself.
+    fn last_words(&self, what: &str, exit_code: u8) {
         self.cut_requests();
         self.cut_tasks();
+        let report = self.report().map(|report| Report { exit_code, ..report });
         // The report first: whoever reads standard error may be gone, or asleep.
-        let written = self.write_report();
+        let written = report.as_ref().map_or(Ok(()), |report| self.write_report(report));
         let mut stderr = io::stderr();
         let _ = writeln!(stderr, "winddown: in phase {}: {what}", self.lifecycle.status().phase);
-        if let Some(report) = self.report() {
+        if let Some(report) = report {
             let _ = writeln!(stderr, "{report}");
         }
         if let Err(error) = written {
@@ -265,9 +272,10 @@ impl Inner {
         Some(report.judged())
     }
 
-    pub(crate) fn write_report(&self) -> io::Result<()> {
-        match (&self.report_file, self.report()) {
-            (Some(path), Some(report)) => report.write(path),
+    /// Writes the report where it is wanted. A process that could not start must not overwrite what the last stop left.
+    pub(crate) fn write_report(&self, report: &Report) -> io::Result<()> {
+        match &self.report_file {
+            Some(path) if !matches!(report.cause, Cause::StartFailed { .. }) => report.write(path),
             _ => Ok(()),
         }
     }

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// More scrapers than anybody has; who comes beyond that is served, and not waited for.
+/// More scrapers than anybody has; of more, those that came last are known.
 const MOST: usize = 32;
 
 /// All that scrape.
@@ -63,12 +63,15 @@ impl Scrapes {
         if let Some(who) = &who {
             let mut known = self.known();
             known.retain(|_, scraper| !scraper.has_left(now));
-            if known.contains_key(who) || known.len() < MOST {
-                let before = known.get(who).copied();
-                let interval = before.map(|before| now - before.last);
-                let answered = before.and_then(|before| before.answered);
-                known.insert(who.clone(), Scraper { last: now, interval, answered });
+            // One that came once may never come again, and its place is not kept for ever.
+            if known.len() >= MOST && !known.contains_key(who) {
+                let oldest = known.iter().min_by_key(|(_, scraper)| scraper.last).map(|(who, _)| who.clone());
+                oldest.map(|oldest| known.remove(&oldest));
             }
+            let before = known.get(who).copied();
+            let interval = before.map(|before| now - before.last);
+            let answered = before.and_then(|before| before.answered);
+            known.insert(who.clone(), Scraper { last: now, interval, answered });
         }
         Scrape { scrapes: self.clone(), who, began: now }
     }

@@ -122,10 +122,12 @@ impl Tasks {
     }
 
     /// Each turn runs in a task of its own, so that a panic ends there and the next turn comes all the same.
-    pub(crate) fn every<F>(&self, name: String, period: Duration, mut job: impl FnMut(Task) -> F + Send + 'static)
+    pub(crate) fn every<F>(&self, name: String, period: Duration, job: impl FnMut(Task) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        // Shared with each turn, for a job may do its work, and panic, before it returns a future.
+        let job = Arc::new(Mutex::new(job));
         let (panics, mut ticks) = (self.panics.clone(), interval(period));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.spawn(name.clone(), move |task| async move {
@@ -135,7 +137,9 @@ impl Tasks {
                     () = task.draining() => return,
                     _ = ticks.tick() => {}
                 }
-                let turn = AbortOnDropHandle::new(tokio::spawn(job(task.clone())));
+                let (job, task) = (job.clone(), task.clone());
+                let begin = move || (*lock(&job))(task);
+                let turn = AbortOnDropHandle::new(tokio::spawn(async move { begin().await }));
                 if let Err(error) = turn.await {
                     panics.note(name.clone(), error);
                 }

@@ -5,15 +5,19 @@
 
 use std::{
     env,
+    path::Path,
     process::{Command, ExitCode, Stdio},
     thread,
     time::Duration,
 };
 
-use winddown::{Cause, Shutdown, Signals, Split, audit};
+use winddown::{Cause, Phase, Shutdown, Signals, Split, audit};
 
 /// Set where this file runs as the process that is to end.
 const IN_THE_PROCESS: &str = "WINDDOWN_RUNTIME_END";
+
+/// Where that process leaves its report.
+const REPORT: &str = "WINDDOWN_RUNTIME_END_REPORT";
 
 const GRACE_PERIOD: Duration = Duration::from_secs(2);
 const EXIT_MARGIN: Duration = Duration::from_millis(500);
@@ -42,6 +46,38 @@ fn c27_blocked_worker_does_not_hold_the_process_past_the_hard_deadline() {
 }
 
 #[test]
+fn c27_status_that_is_borrowed_for_ever_does_not_hold_the_process_past_the_hard_deadline() {
+    let hold = |stop: &Shutdown| {
+        let watch = stop.handle().watch();
+        let (borrowed, is_borrowed) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let _status = watch.borrow();
+            let _ = borrowed.send(());
+            thread::sleep(LONG);
+        });
+        is_borrowed.recv().expect("the thread lives");
+    };
+    let test = "c27_status_that_is_borrowed_for_ever_does_not_hold_the_process_past_the_hard_deadline";
+    assert_eq!(exit_of(test, hold), Some(10));
+}
+
+#[test]
+fn c41_report_says_the_exit_code_that_the_watchdog_ends_the_process_with() {
+    let report = env::temp_dir().join(format!("winddown-runtime-end-{}.json", std::process::id()));
+    let report = env::var_os(REPORT).map_or(report, Into::into);
+    let hold = |stop: &Shutdown| {
+        for _ in 0..2 {
+            stop.hook(Phase::Release, "blocks its worker", |_| async { Ok(thread::sleep(LONG)) });
+        }
+    };
+    let test = "c41_report_says_the_exit_code_that_the_watchdog_ends_the_process_with";
+    assert_eq!(exit_of_reporting(test, Some(&report), hold), Some(10));
+    let text = std::fs::read_to_string(&report).expect("the last words write it");
+    std::fs::remove_file(&report).expect("it is ours");
+    assert!(text.contains("\"exit_code\": 10"), "{text}");
+}
+
+#[test]
 fn c27_thread_that_nobody_joins_holds_nothing() {
     let hold = |_: &Shutdown| drop(thread::spawn(|| thread::sleep(LONG)));
     assert_eq!(exit_of("c27_thread_that_nobody_joins_holds_nothing", hold), Some(0));
@@ -49,12 +85,17 @@ fn c27_thread_that_nobody_joins_holds_nothing() {
 
 /// The exit code of a process that is held in this way, which must be gone by its hard deadline.
 fn exit_of(test: &str, hold: fn(&Shutdown)) -> Option<i32> {
+    exit_of_reporting(test, None, hold)
+}
+
+fn exit_of_reporting(test: &str, report: Option<&Path>, hold: fn(&Shutdown)) -> Option<i32> {
     if env::var_os(IN_THE_PROCESS).is_some() {
         live_and_stop(hold);
     }
     let child = Command::new(env::current_exe().expect("it runs"))
         .args(["--exact", "--nocapture", test])
         .env(IN_THE_PROCESS, "1")
+        .envs(report.map(|path| (REPORT, path)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -80,10 +121,19 @@ fn live_and_stop(hold: fn(&Shutdown)) -> ! {
     let runtime = workers.expect("a process has a runtime");
     let report = runtime.block_on(async {
         let split = Split { lame_duck: Some(Duration::ZERO), exit_margin: Some(EXIT_MARGIN), ..Split::default() };
-        let stop = Shutdown::builder().grace_period(GRACE_PERIOD).split(split).build().expect("it fits");
+        let mut builder = Shutdown::builder().grace_period(GRACE_PERIOD).split(split);
+        if let Some(path) = env::var_os(REPORT) {
+            builder = builder.report_file(path);
+        }
+        let stop = builder.build().expect("it fits");
         hold(&stop);
-        println!("\nT0 {}", audit::now());
-        stop.handle().request(Cause::Requested { reason: "test".into() });
+        // From a start-up step, when the watchdog is there, and from a thread, as signals come.
+        let handle = stop.handle();
+        stop.start(async move {
+            println!("\nT0 {}", audit::now());
+            thread::spawn(move || handle.request(Cause::Requested { reason: "test".into() }));
+            Ok(())
+        });
         stop.run_until(Signals::from_stream(tokio_stream::pending())).await
     });
     let code = report.exit_code();

@@ -1,6 +1,12 @@
 //! Why the service does not start, said so that it can be put right.
 
-use std::{error::Error, fmt, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError};
 
@@ -25,13 +31,11 @@ impl Refusal {
                 let _ = error.print();
                 ExitCode::SUCCESS
             }
-            Self::Machine(error) => {
-                eprintln!("error: {error}");
-                Report::FAILED.into()
-            }
             refused => {
-                eprint!("{refused}");
-                Report::CONFIG_REFUSED.into()
+                let failed = matches!(refused, Self::Machine(_));
+                // Not `eprint!`, which panics when standard error is full or gone: the exit code is what a supervisor reads.
+                let _ = write!(io::stderr(), "{refused}");
+                if failed { Report::FAILED } else { Report::CONFIG_REFUSED }.into()
             }
         }
     }

@@ -81,7 +81,8 @@ impl Database {
         let kind = self.kind;
         let options = AnyPoolOptions::new()
             .acquire_timeout(ACQUIRE)
-            .after_connect(move |connection, _| Box::pin(async move { kind.prepare(connection).await }));
+            .after_connect(move |connection, _| Box::pin(async move { kind.prepare(connection).await }))
+            .after_release(move |connection, _| Box::pin(async move { kind.is_as_new(connection).await }));
         let reads = options.clone().max_connections(POOL).connect_lazy_with(self.options.clone());
         let writes = match kind {
             Kind::Sqlite => options.max_connections(1).connect_lazy_with(self.options.clone()),
@@ -105,6 +106,18 @@ impl Kind {
             sqlx::raw_sql(PRAGMAS).execute(connection).await?;
         }
         Ok(())
+    }
+
+    /// Whether a connection that comes back can be used again.
+    ///
+    /// On a full disk, as on other errors, SQLite rolls the transaction back by itself (`sqlite3_get_autocommit`). The ROLLBACK
+    /// that sqlx then sends fails, sqlx takes the connection to be in a transaction for ever, and there is no other that writes.
+    async fn is_as_new(self, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+        if self == Self::Postgres {
+            return Ok(true);
+        }
+        connection.ping().await?; // behind the ROLLBACK that a dropped transaction has queued
+        Ok(!connection.is_in_transaction())
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::{
-    Store, router,
+    Database, Store, router,
     store::{Placed, Wanted},
 };
 
@@ -59,6 +59,28 @@ async fn post(store: &Store, key: &str, body: &str) -> (StatusCode, String, Valu
 async fn get(store: &Store, path: &str) -> (StatusCode, Value) {
     let (status, _, body) = answer(store, Request::get(path).body(Body::empty()).expect("it is well formed")).await;
     (status, body)
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_is_written_to_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let url = format!("sqlite:{}", folder.path().join("orders.db").display());
+    let pools = url.parse::<Database>().expect("it is a file").open().await.expect("the folder is writable");
+    // No more pages than there are: what SQLite says then is what it says on a full disk.
+    sqlx::query("PRAGMA max_page_count = 1").execute(&pools.writes).await.expect("it is no transaction");
+    let fill = async |length: i64| {
+        let mut transaction = pools.begin().await?;
+        sqlx::query("INSERT INTO orders VALUES ($1, $1, hex(zeroblob($2)), 1, 'accepted')")
+            .bind(length.to_string())
+            .bind(length)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await
+    };
+    let refused = fill(1 << 20).await.expect_err("it does not fit").to_string();
+    assert!(refused.contains("full"), "{refused}");
+    fill(1).await.expect("there is room again");
+    pools.close().await;
 }
 
 /// Places orders, one after the other, and says their ids.

@@ -13,7 +13,7 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 
 use crate::{
-    http::draining::RequestContext,
+    http::{draining::RequestContext, peer::Peer},
     inner::Inner,
     scrapes::{Scrape, Scrapes},
     status,
@@ -43,7 +43,11 @@ where
 }
 
 fn begin(scrapes: &Arc<Scrapes>, request: &Request) -> Scrape {
-    let peer = || Some(request.extensions().get::<RequestContext>()?.connection.peer().to_string());
+    let peer = || match request.extensions().get::<RequestContext>()?.connection.peer() {
+        // Without its port: many open a connection for each scrape.
+        Peer::Tcp(address) => Some(address.ip().to_string()),
+        peer @ Peer::Unix(_) => Some(peer.to_string()),
+    };
     scrapes.begin(request.headers().contains_key(PROMETHEUS).then(peer).flatten())
 }
 

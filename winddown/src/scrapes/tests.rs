@@ -114,3 +114,16 @@ async fn a_crowd_of_strangers_costs_no_memory() {
     }
     assert_eq!(scrapes.len(), MOST);
 }
+
+#[tokio::test(start_paused = true)]
+async fn c35_scrapers_that_came_once_keep_no_place_from_one_that_is_regular() {
+    let scrapes = Arc::new(Scrapes::default());
+    for once in 0..2 * MOST {
+        scrapes.begin(Some(format!("once-{once}"))).finish();
+    }
+    for _ in 0..3 {
+        sleep(secs(2)).await;
+        scrapes.begin(Some("regular".into())).finish();
+    }
+    assert_eq!(last(&scrapes, secs(10)).await.scrapers, 1);
+}

@@ -93,6 +93,19 @@ async fn a_turn_that_panics_is_counted_and_the_next_one_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_panics_before_it_returns_a_future_is_a_turn_that_panics() {
+    let (tasks, turns) = (Tasks::new(Tokens::default()), Arc::new(AtomicU64::new(0)));
+    let counted = turns.clone();
+    tasks.every("upkeep".into(), secs(1), move |_| {
+        assert_ne!(counted.fetch_add(1, Relaxed), 0, "the first turn fails");
+        std::future::ready(())
+    });
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(turns.load(Relaxed), 3);
+    assert_eq!(tasks.panics().0, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_abort_ends_the_turn_under_way_too() {
     struct Held(Arc<AtomicU64>);
     impl Drop for Held {
