@@ -5,9 +5,9 @@
 //! known when that will be.
 
 use std::{
-    collections::HashMap,
+    any::Any,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -26,14 +26,26 @@ const MOST: usize = 32;
 /// All that scrape.
 #[derive(Debug, Default)]
 pub(crate) struct Scrapes {
-    known: Mutex<HashMap<String, Scraper>>,
+    known: Mutex<Vec<Scraper>>,
+    next: AtomicU64,
     finished: Notify,
     prometheus: AtomicU64,
     other: AtomicU64,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Whoever scrapes. Two on one host, each with a kept connection, are two; one that connects anew for each scrape is one.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    pub(crate) host: String,
+    /// Lives for as long as its connection is open.
+    pub(crate) connection: Arc<dyn Any + Send + Sync>,
+}
+
+#[derive(Debug)]
 struct Scraper {
+    id: u64,
+    host: String,
+    connection: Weak<dyn Any + Send + Sync>,
     /// When its last scrape began.
     last: Instant,
     /// From the one before to that; unknown after the first.
@@ -56,24 +68,35 @@ pub struct LastScrape {
 
 impl Scrapes {
     /// A scrape begins; by whom, if it is Prometheus.
-    pub(crate) fn begin(self: &Arc<Self>, who: Option<String>) -> Scrape {
-        let (count, now) =
-            if who.is_some() { (&self.prometheus, Instant::now()) } else { (&self.other, Instant::now()) };
+    pub(crate) fn begin(self: &Arc<Self>, who: Option<Who>) -> Scrape {
+        let (count, began) = (if who.is_some() { &self.prometheus } else { &self.other }, Instant::now());
         count.fetch_add(1, Relaxed);
-        if let Some(who) = &who {
-            let mut known = self.known();
-            known.retain(|_, scraper| !scraper.has_left(now));
-            // One that came once may never come again, and its place is not kept for ever.
-            if known.len() >= MOST && !known.contains_key(who) {
-                let oldest = known.iter().min_by_key(|(_, scraper)| scraper.last).map(|(who, _)| who.clone());
-                oldest.map(|oldest| known.remove(&oldest));
-            }
-            let before = known.get(who).copied();
-            let interval = before.map(|before| now - before.last);
-            let answered = before.and_then(|before| before.answered);
-            known.insert(who.clone(), Scraper { last: now, interval, answered });
+        Scrape { scrapes: self.clone(), scraper: who.map(|who| self.note(who, began)), began }
+    }
+
+    /// Notes a scrape and returns whose it is.
+    fn note(&self, who: Who, now: Instant) -> u64 {
+        let mut known = self.known();
+        known.retain(|scraper| !scraper.has_left(now));
+        let connection = Arc::downgrade(&who.connection);
+        let same = known.iter().position(|scraper| scraper.connection.ptr_eq(&connection));
+        let heir =
+            || known.iter().position(|scraper| scraper.host == who.host && scraper.connection.strong_count() == 0);
+        if let Some(index) = same.or_else(heir) {
+            let scraper = &mut known[index];
+            scraper.interval = Some(now - scraper.last);
+            (scraper.last, scraper.connection) = (now, connection);
+            return scraper.id;
         }
-        Scrape { scrapes: self.clone(), who, began: now }
+        // One that came once may never come again, and its place is not kept for ever.
+        if known.len() >= MOST
+            && let Some((oldest, _)) = known.iter().enumerate().min_by_key(|(_, scraper)| scraper.last)
+        {
+            known.remove(oldest);
+        }
+        let id = self.next.fetch_add(1, Relaxed);
+        known.push(Scraper { id, host: who.host, connection, last: now, interval: None, answered: None });
+        id
     }
 
     /// How many scrapes there were: by Prometheus, by others.
@@ -84,25 +107,21 @@ impl Scrapes {
     /// How many scrapers are known.
     pub(crate) fn len(&self) -> usize {
         let now = Instant::now();
-        self.known().values().filter(|scraper| !scraper.has_left(now)).count()
+        self.known().iter().filter(|scraper| !scraper.has_left(now)).count()
     }
 
     /// Waits until each scraper whose turn comes before `deadline` has had one more whole scrape, or until it is late by a
     /// quarter of its interval, or until the stop is `forced`.
     pub(crate) async fn last(&self, deadline: Instant, forced: &CancellationToken) -> LastScrape {
         let frozen = Instant::now();
-        let waited_for: Vec<_> = {
-            let known = self.known();
-            let due =
-                known.iter().filter_map(|(who, scraper)| Some((who.clone(), scraper.next_turn(frozen, deadline)?)));
-            due.collect()
-        };
+        let due = |scraper: &Scraper| Some((scraper.id, scraper.next_turn(frozen, deadline)?));
+        let waited_for: Vec<_> = self.known().iter().filter_map(due).collect();
         let mut complete = 0;
-        for (who, late) in &waited_for {
+        for (id, late) in &waited_for {
             let has_all = async {
                 loop {
                     let finished = self.finished.notified();
-                    if self.known().get(who).is_some_and(|scraper| scraper.answered > Some(frozen)) {
+                    if self.known().iter().any(|scraper| scraper.id == *id && scraper.answered > Some(frozen)) {
                         return;
                     }
                     finished.await;
@@ -117,7 +136,7 @@ impl Scrapes {
         LastScrape { scrapers: waited_for.len(), complete, waited: frozen.elapsed() }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Scraper>> {
+    fn known(&self) -> MutexGuard<'_, Vec<Scraper>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -144,15 +163,16 @@ impl Scraper {
 #[derive(Debug)]
 pub(crate) struct Scrape {
     scrapes: Arc<Scrapes>,
-    who: Option<String>,
+    /// None of a person, who is not waited for.
+    scraper: Option<u64>,
     began: Instant,
 }
 
 impl Scrape {
     /// Its answer was handed to the connection, all of it.
     pub(crate) fn finish(self) {
-        let Some(who) = self.who else { return };
-        if let Some(scraper) = self.scrapes.known().get_mut(&who) {
+        let Some(id) = self.scraper else { return };
+        if let Some(scraper) = self.scrapes.known().iter_mut().find(|scraper| scraper.id == id) {
             scraper.answered = Some(self.began);
         }
         self.scrapes.finished.notify_waiters();

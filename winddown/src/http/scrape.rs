@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 use crate::{
     http::{draining::RequestContext, peer::Peer},
     inner::Inner,
-    scrapes::{Scrape, Scrapes},
+    scrapes::{Scrape, Scrapes, Who},
     status,
 };
 
@@ -43,12 +43,15 @@ where
 }
 
 fn begin(scrapes: &Arc<Scrapes>, request: &Request) -> Scrape {
-    let peer = || match request.extensions().get::<RequestContext>()?.connection.peer() {
-        // Without its port: many open a connection for each scrape.
-        Peer::Tcp(address) => Some(address.ip().to_string()),
-        peer @ Peer::Unix(_) => Some(peer.to_string()),
+    let who = || {
+        let connection = request.extensions().get::<RequestContext>()?.connection.clone();
+        let host = match connection.peer() {
+            Peer::Tcp(address) => address.ip().to_string(),
+            peer @ Peer::Unix(_) => peer.to_string(),
+        };
+        Some(Who { host, connection })
     };
-    scrapes.begin(request.headers().contains_key(PROMETHEUS).then(peer).flatten())
+    scrapes.begin(request.headers().contains_key(PROMETHEUS).then(who).flatten())
 }
 
 /// One piece of text; the scrape is finished when it was taken.
