@@ -67,14 +67,17 @@ fn c41_report_says_the_exit_code_that_the_watchdog_ends_the_process_with() {
     let report = env::var_os(REPORT).map_or(report, Into::into);
     let hold = |stop: &Shutdown| {
         for _ in 0..2 {
-            stop.hook(Phase::Release, "blocks its worker", |_| async { Ok(thread::sleep(LONG)) });
+            stop.hook(Phase::Release, "blocks its worker", |_| async {
+                thread::sleep(LONG);
+                Ok(())
+            });
         }
     };
     let test = "c41_report_says_the_exit_code_that_the_watchdog_ends_the_process_with";
     assert_eq!(exit_of_reporting(test, Some(&report), hold), Some(10));
-    let text = std::fs::read_to_string(&report).expect("the last words write it");
+    let said = std::fs::read_to_string(&report).expect("the last words write it");
     std::fs::remove_file(&report).expect("it is ours");
-    assert!(text.contains("\"exit_code\": 10"), "{text}");
+    assert!(said.contains("\"exit_code\": 10"), "{said}");
 }
 
 #[test]
