@@ -13,7 +13,7 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use winddown::{Phase, Report, systemd};
+use winddown::{Phase, Report, Signals, systemd};
 
 use crate::{
     config::{Config, Refusal},
@@ -25,11 +25,13 @@ fn main() -> ExitCode {
     if let Some(code) = check::asked_for() {
         return code;
     }
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
+    // Before anything else: a stop that comes while we start must find somebody who listens.
+    let started = winddown::signals().and_then(|signals| Ok((signals, tokio::runtime::Runtime::new()?)));
+    let (signals, runtime) = match started {
+        Ok(started) => started,
         Err(error) => return Refusal::from(error).tell(),
     };
-    let code = match runtime.block_on(run()) {
+    let code = match runtime.block_on(run(signals)) {
         Ok(report) => report.into(),
         Err(refusal) => refusal.tell(),
     };
@@ -38,9 +40,7 @@ fn main() -> ExitCode {
     code
 }
 
-async fn run() -> Result<Report, Refusal> {
-    // Before anything else: a stop that comes while we start must find somebody who listens.
-    let signals = winddown::signals()?;
+async fn run(signals: Signals) -> Result<Report, Refusal> {
     let [public, admin] = systemd::listeners(["http", "admin"])?;
     let config = Config::load()?;
     telemetry::init_logging(config.log_format);

@@ -159,6 +159,10 @@ impl Coordinator {
     /// Telemetry leaves, the report is written, and the admin servers close last.
     async fn flush(&self) {
         self.phase(Phase::Flush, self.inner.budget.part(Part::Flush), async { true }).await;
+        // One that was spawned when the background phase was over has nobody who waits for it: it ends with the process.
+        if self.inner.tasks.len() > 0 {
+            self.inner.cut_tasks();
+        }
         if let Some(report) = self.inner.report()
             && let Err(error) = self.inner.write_report(&report)
         {

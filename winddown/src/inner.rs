@@ -6,7 +6,10 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit::AuditLog,
     budget::Budget,
-    hook::{BoxError, Hooks},
+    hook::{BoxError, HookStatus, Hooks},
     lifecycle::{Cause, Lifecycle},
     metrics,
     orders::{Order, Orders},
@@ -51,6 +54,8 @@ pub(crate) struct Inner {
     alarm: OnceLock<Alarm>,
     runtime: OnceLock<Handle>,
     forced_by: OnceLock<Signal>,
+    /// A cause came that changed nothing.
+    repeated: AtomicBool,
     report_file: Option<PathBuf>,
     servers: Mutex<Vec<Running>>,
     found: Mutex<Found>,
@@ -97,6 +102,7 @@ impl Inner {
             alarm: OnceLock::new(),
             runtime: OnceLock::new(),
             forced_by: OnceLock::new(),
+            repeated: AtomicBool::new(false),
             report_file,
             servers: Mutex::default(),
             found: Mutex::default(),
@@ -106,9 +112,6 @@ impl Inner {
 
     /// Somebody asks for the stop. Runs on any thread, also where the runtime has none left.
     pub(crate) fn ask(self: &Arc<Self>, cause: Cause) {
-        if let Cause::Signal { signal } = cause {
-            metrics::signal(signal);
-        }
         let order = lock(&self.orders).weigh(cause.clone(), Instant::now());
         match order {
             Order::Stop(cause) => {
@@ -131,7 +134,16 @@ impl Inner {
                     inner.last_words(&format!("signal {signal} came again: exiting at once"), exit_code);
                 });
             }
-            Order::Nothing => self.log(move || tracing::info!(%cause, "already stopping: the deadlines stand")),
+            // Once: whoever signals a thousand times is told as much as is whoever does it twice.
+            Order::Nothing if !self.repeated.swap(true, Relaxed) => {
+                let cause = cause.clone();
+                self.log(move || tracing::info!(%cause, "already stopping: the deadlines stand"));
+            }
+            Order::Nothing => {}
+        }
+        // Last: it runs the recorder of the program.
+        if let Cause::Signal { signal } = cause {
+            metrics::signal(signal);
         }
     }
 
@@ -167,7 +179,7 @@ impl Inner {
     fn last_words(&self, what: &str, exit_code: u8) {
         self.cut_requests();
         self.cut_tasks();
-        let report = self.report().map(|report| Report { exit_code, ..report });
+        let report = self.report().map(|report| Report { exit_code, ..self.with_what_is_under_way(report) });
         // The report first: whoever reads standard error may be gone, or asleep.
         let written = report.as_ref().map_or(Ok(()), |report| self.write_report(report));
         let mut stderr = io::stderr();
@@ -270,6 +282,18 @@ impl Inner {
             last_scrape,
         };
         Some(report.judged())
+    }
+
+    /// Adds the phase that the process does not come out of, and the hooks that it does not finish.
+    fn with_what_is_under_way(&self, mut report: Report) -> Report {
+        let status = self.lifecycle.status().clone();
+        if status.phase.is_of_the_stop() && report.phases.iter().all(|phase| phase.phase != status.phase) {
+            let budget = status.deadline.map_or(Duration::ZERO, |deadline| deadline - status.since);
+            let (phase, duration) = (status.phase, status.since.elapsed());
+            report.phases.push(PhaseReport { phase, duration, budget, overran: duration > budget });
+        }
+        report.hooks.extend(self.hooks.working().into_iter().map(HookStatus::unfinished));
+        report
     }
 
     /// Writes the report where it is wanted. A process that could not start must not overwrite what the last stop left.

@@ -47,8 +47,13 @@ pub(crate) struct Orders {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Running,
-    Stopping { since: Instant },
-    Forced { since: Instant },
+    /// With the first signal, if one has come: who asks a program to stop and then signals it repeats nothing.
+    Stopping {
+        signalled: Option<Instant>,
+    },
+    Forced {
+        since: Instant,
+    },
 }
 
 impl Orders {
@@ -58,9 +63,15 @@ impl Orders {
 
     pub(crate) fn weigh(&mut self, cause: Cause, now: Instant) -> Order {
         let (stage, order) = match (self.stage, cause) {
-            (Stage::Running, cause) => (Stage::Stopping { since: now }, Order::Stop(cause)),
-            (Stage::Stopping { since }, Cause::Signal { signal })
-                if self.second == SecondSignal::Force && now >= since + DEBOUNCE =>
+            (Stage::Running, cause) => {
+                let signalled = matches!(cause, Cause::Signal { .. }).then_some(now);
+                (Stage::Stopping { signalled }, Order::Stop(cause))
+            }
+            (Stage::Stopping { signalled: None }, Cause::Signal { .. }) => {
+                (Stage::Stopping { signalled: Some(now) }, Order::Nothing)
+            }
+            (Stage::Stopping { signalled: Some(first) }, Cause::Signal { signal })
+                if self.second == SecondSignal::Force && now >= first + DEBOUNCE =>
             {
                 (Stage::Forced { since: now }, Order::Force(signal))
             }
@@ -103,12 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn c39_first_cause_counts_and_a_signal_after_it_is_the_second() {
-        let (mut orders, t0) = (Orders::new(SecondSignal::Force), Instant::now());
-        let failed = Cause::StartFailed { error: "no database".into() };
-        assert_eq!(orders.weigh(failed.clone(), t0), Order::Stop(failed));
-        let later = Cause::Requested { reason: "too late".into() };
-        assert_eq!(orders.weigh(later, t0 + DEBOUNCE), Order::Nothing);
-        assert_eq!(orders.weigh(signal(Signal::Term), t0 + DEBOUNCE), Order::Force(Signal::Term));
+    fn c39_first_cause_counts_and_the_first_signal_after_it_repeats_nothing() {
+        for first in [Cause::StartFailed { error: "no database".into() }, Cause::Requested { reason: "preStop".into() }]
+        {
+            let (mut orders, t0) = (Orders::new(SecondSignal::Force), Instant::now());
+            assert_eq!(orders.weigh(first.clone(), t0), Order::Stop(first));
+            let later = Cause::Requested { reason: "too late".into() };
+            assert_eq!(orders.weigh(later, t0 + DEBOUNCE), Order::Nothing);
+            let supervisor = t0 + DEBOUNCE * 2;
+            assert_eq!(orders.weigh(signal(Signal::Term), supervisor), Order::Nothing);
+            assert_eq!(orders.weigh(signal(Signal::Term), supervisor + DEBOUNCE / 2), Order::Nothing);
+            assert_eq!(orders.weigh(signal(Signal::Term), supervisor + DEBOUNCE), Order::Force(Signal::Term));
+        }
     }
 }

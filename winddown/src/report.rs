@@ -1,6 +1,12 @@
 //! What a stop did: typed, as JSON, as a table, as an exit code.
 
-use std::{fmt, io, path::Path, process::ExitCode, time::Duration};
+use std::{
+    fmt, io,
+    path::Path,
+    process::ExitCode,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde::{Serialize, Serializer};
 
@@ -119,8 +125,9 @@ impl Report {
     /// Writes the JSON form to `path`, all of it or nothing: into a file beside it first, which then takes its name.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let beside = beside(path);
-        std::fs::write(&beside, serde_json::to_vec_pretty(self)?)?;
-        std::fs::rename(&beside, path)
+        let written = std::fs::write(&beside, serde_json::to_vec_pretty(self)?);
+        // On a full disk each restart would leave one more of them.
+        written.and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| drop(std::fs::remove_file(&beside)))
     }
 }
 
@@ -130,13 +137,17 @@ pub(crate) fn check_path(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let beside = beside(path);
-    std::fs::write(&beside, "")?;
-    std::fs::remove_file(beside)
+    // A page: a disk that is full takes a file, and nothing into it.
+    let written = std::fs::write(&beside, [b' '; 4096]);
+    let removed = std::fs::remove_file(beside);
+    written.and(removed)
 }
 
+/// A name that no other write has: the last words may come while the flush is writing.
 fn beside(path: &Path) -> std::path::PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Relaxed)));
     name.into()
 }
 

@@ -50,7 +50,7 @@ impl Shutdown {
         Builder::default()
     }
 
-    /// Adds a hook to a phase of the stop. Its time is its share of the phase; [`Shutdown::step`] takes more. A phase that
+    /// Adds a hook to a phase of the stop. One that comes when its phase has begun is not run, and reported as failed. Its time is its share of the phase; [`Shutdown::step`] takes more. A phase that
     /// has no time (a lame duck of 0 s) has none for its hooks either: they time out at once, and the exit code says so.
     ///
     /// # Panics
@@ -75,6 +75,9 @@ impl Shutdown {
 
     /// Spawns a background task: tracked, named, told at T0, awaited in the background phase. A panic ends the task, is
     /// counted, and is in the log, in the live status and in the report.
+    ///
+    /// One that is spawned after the background phase, by a release hook for example, is not awaited: if it still runs at the
+    /// end, it is cut, and counted as such.
     pub fn spawn<F>(&self, name: impl Into<String>, run: impl FnOnce(Task) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -191,6 +194,11 @@ impl Shutdown {
     /// From T0 on a watchdog thread ends the process at the hard deadline, whatever happens; it is disarmed when the
     /// report is dropped, and kept when the report becomes an [`ExitCode`](std::process::ExitCode).
     ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe. Dropped half-way, it leaves a process that serves, takes the signals and does not stop for them: poll it
+    /// to its end, and never as a branch of a `select!`. To stop for a reason of your own, use [`ShutdownHandle::request`].
+    ///
     /// # Panics
     ///
     /// When it is called twice, or no thread can be started.
@@ -211,7 +219,8 @@ pub struct ShutdownHandle {
 }
 
 impl ShutdownHandle {
-    /// Asks for the stop. Only the first cause counts; later ones, and any after the end, are ignored.
+    /// Asks for the stop. Only the first cause counts; later ones are ignored, but for a [`Cause::Signal`]: that is weighed as if
+    /// the operating system had sent it, and may force the stop.
     pub fn request(&self, cause: Cause) {
         self.inner.ask(cause);
     }
@@ -222,6 +231,9 @@ impl ShutdownHandle {
     }
 
     /// A receiver that wakes at every change of phase.
+    ///
+    /// Let go of what it borrows before you call anything else here: while one is borrowed, no phase can begin, and the process
+    /// ends at its hard deadline.
     pub fn watch(&self) -> watch::Receiver<LifecycleStatus> {
         self.inner.lifecycle.watch()
     }

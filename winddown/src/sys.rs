@@ -1,4 +1,4 @@
-//! The four things that need the kernel and have no safe face in a library. The crate's only `unsafe`.
+//! The five things that need the kernel and have no safe face in a library. The crate's only `unsafe`.
 #![allow(unsafe_code)]
 
 use std::{
@@ -29,10 +29,19 @@ pub(crate) fn inherited(numbers: impl IntoIterator<Item = RawFd>) -> Vec<OwnedFd
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Vec::new();
     }
-    // SAFETY: the caller has these numbers from `LISTEN_FDS`, for a `LISTEN_PID` that is ours: they were open at exec, so
-    // the kernel gave these numbers to nothing that this process opened, and whoever started it says that they are ours to
-    // own. Nobody else in this crate makes an owner of a number, and this happens once.
+    // SAFETY: the caller has these numbers from `LISTEN_FDS`, for a `LISTEN_PID` that is ours, and has seen that they came
+    // through exec ([`came_through_exec`]): so the kernel gave these numbers to nothing that this process opened, and whoever
+    // started it says that they are ours to own. Nobody else in this crate makes an owner of a number, and this happens once.
     numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect()
+}
+
+/// Whether a descriptor is open and may have come through `exec`. Whatever the standard library and tokio open has
+/// `FD_CLOEXEC`, so none of that has.
+#[cfg(feature = "systemd")]
+pub(crate) fn came_through_exec(number: RawFd) -> bool {
+    // SAFETY: `F_GETFD` takes no pointer; a number that is not open is answered with an error.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// The shortest round trip that the kernel has seen on a TCP connection; `None` where it does not say.

@@ -121,6 +121,18 @@ fn c41_socket_that_cannot_be_served_is_refused_with_78_and_named() {
     }
 }
 
+#[test]
+fn c41_sockets_that_are_promised_and_not_passed_are_refused_with_78_and_touch_nothing_else() {
+    for promised in ["2", "3", "4", "9"] {
+        let socket = OwnedFd::from(TcpListener::bind("127.0.0.1:0").expect("loopback has free ports"));
+        let mut service = Service::spawn_as(inheriting(socket), free_ports(), &[("LISTEN_FDS", promised)]);
+        let exit = service.wait_exit(PATIENCE);
+        assert_eq!(exit.status.code(), Some(78), "{promised}: {exit:?} {}", service.stderr());
+        assert!(service.stderr().contains("LISTEN_FDS promises descriptor 4"), "{promised}: {}", service.stderr());
+        assert!(!service.stderr().contains("panicked"), "{promised}: {}", service.stderr());
+    }
+}
+
 /// What a supervisor holds for the service.
 struct Door {
     listener: TcpListener,

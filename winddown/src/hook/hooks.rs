@@ -18,9 +18,16 @@ use crate::lifecycle::Phase;
 /// Every hook that is still to run, those at work, and the reports of those that ran.
 #[derive(Debug, Default)]
 pub(crate) struct Hooks {
-    steps: Mutex<Vec<(Phase, Step)>>,
+    steps: Mutex<Steps>,
     working: Arc<Mutex<Vec<Arc<Work>>>>,
     reports: Mutex<Vec<HookReport>>,
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    waiting: Vec<(Phase, Step)>,
+    /// The last phase whose hooks were taken.
+    begun: Option<Phase>,
 }
 
 /// One hook at work.
@@ -66,7 +73,13 @@ impl Hooks {
         for hook in &step.0 {
             crate::metrics::register_hook(&hook.name);
         }
-        lock(&self.steps).push((phase, step));
+        let mut steps = lock(&self.steps);
+        if steps.begun < Some(phase) {
+            return steps.waiting.push((phase, step));
+        }
+        drop(steps);
+        let too_late = HookOutcome::Error { message: "added when its phase had begun, and not run".into() };
+        self.not_run(phase, step, &too_late);
     }
 
     /// Runs the steps of one phase.
@@ -78,7 +91,7 @@ impl Hooks {
         let mut steps = steps.into_iter();
         while let Some(step) = steps.next() {
             if terms.can_be_given_up() && terms.forced.is_cancelled() {
-                self.never_begun(terms.phase, step);
+                self.not_run(terms.phase, step, &HookOutcome::Forced);
                 continue;
             }
             let bound = bound(&step, steps.as_slice(), terms.deadline.saturating_duration_since(Instant::now()));
@@ -108,16 +121,18 @@ impl Hooks {
         }
     }
 
-    fn never_begun(&self, phase: Phase, step: Step) {
+    fn not_run(&self, phase: Phase, step: Step, outcome: &HookOutcome) {
         for Hook { name: hook, .. } in step.0 {
-            let report = HookReport { phase, hook, duration: Duration::ZERO, outcome: HookOutcome::Forced };
+            let report = HookReport { phase, hook, duration: Duration::ZERO, outcome: outcome.clone() };
             report.publish();
             lock(&self.reports).push(report);
         }
     }
 
     fn take(&self, phase: Phase) -> Vec<Step> {
-        lock(&self.steps).extract_if(.., |(at, _)| *at == phase).map(|(_, step)| step).collect()
+        let mut steps = lock(&self.steps);
+        steps.begun = Some(phase);
+        steps.waiting.extract_if(.., |(at, _)| *at == phase).map(|(_, step)| step).collect()
     }
 
     /// The hooks that are at work, the oldest first.

@@ -59,6 +59,14 @@ pub struct HookStatus {
     pub left: Duration,
 }
 
+impl HookStatus {
+    /// What the report says of it when the process ends without it.
+    pub(crate) fn unfinished(self) -> HookReport {
+        let Self { phase, hook, age: duration, .. } = self;
+        HookReport { phase, hook, duration, outcome: HookOutcome::Timeout }
+    }
+}
+
 impl HookReport {
     /// Whether the hook did what it was there for.
     pub fn is_ok(&self) -> bool {

@@ -213,6 +213,18 @@ async fn a_hook_that_finishes_when_it_is_told_of_the_force_has_done_its_work() {
     assert_eq!(outcomes, [HookOutcome::Forced, HookOutcome::Ok], "what releases runs in a forced stop, too");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_is_added_when_its_phase_has_begun_is_reported_as_not_run() {
+    let bench = Bench::default();
+    bench.run(Phase::Release).await;
+    bench.add(Phase::Drain, "too late", ok);
+    bench.add(Phase::Flush, "in time", ok);
+    let outcomes = bench.run(Phase::Flush).await;
+    assert!(matches!(&outcomes[0].1, HookOutcome::Error { message } if message.contains("not run")), "{outcomes:?}");
+    assert_eq!(outcomes[1], ("in time".into(), HookOutcome::Ok));
+    assert_eq!(bench.order(), ["in time"]);
+}
+
 #[test]
 #[should_panic(expected = "running is none")]
 fn a_hook_of_a_phase_outside_the_stop_is_refused() {

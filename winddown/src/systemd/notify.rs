@@ -63,7 +63,7 @@ const LONGEST_STATUS: usize = 200;
 ///
 /// Outside of a tokio runtime.
 pub fn notify(stop: &Shutdown) {
-    let Some(address) = env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else { return };
     let told = Supervisor::at(&address, &stop.inner).map(Arc::new);
     let supervisor = match told {
         Ok(supervisor) => supervisor,

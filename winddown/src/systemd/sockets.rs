@@ -3,7 +3,13 @@
 //! `sd-notify` reads the environment and marks the descriptors close-on-exec. `listenfd` would own them for us as well, but
 //! it removes variables from the environment of a process that has threads, and knows no names.
 
-use std::{fmt, io, net, os::fd::OwnedFd, os::unix};
+use std::{
+    fmt, io, net,
+    os::{
+        fd::{OwnedFd, RawFd},
+        unix,
+    },
+};
 
 use socket2::{Domain, SockRef, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -26,6 +32,14 @@ pub enum SocketError {
         name: String,
         /// What there is a use for.
         expected: Vec<&'static str>,
+    },
+    /// Somebody counts more than there are.
+    #[error(
+        "LISTEN_FDS promises descriptor {number}, and it was not passed in: whoever started this process must pass each one, without FD_CLOEXEC"
+    )]
+    Missing {
+        /// Which one.
+        number: RawFd,
     },
     /// Only one of them could be served.
     #[error(
@@ -62,9 +76,22 @@ pub enum SocketError {
 ///
 /// Outside of a tokio runtime.
 pub fn listeners<const N: usize>(expected: [&'static str; N]) -> Result<[Option<Listener>; N], SocketError> {
+    // Asked first: `sd_notify` marks the descriptors so that they do not come through the next exec.
+    let missing = announced().find(|number| !sys::came_through_exec(*number));
     let (numbers, names): (Vec<_>, Vec<_>) =
         sd_notify::listen_fds_with_names().map_err(SocketError::Environment)?.unzip();
+    if let Some(number) = missing.filter(|number| numbers.contains(number)) {
+        return Err(SocketError::Missing { number });
+    }
     assign(expected, names.into_iter().zip(sys::inherited(numbers)))
+}
+
+/// The descriptors that `LISTEN_FDS` speaks of, whoever it is meant for. They begin behind standard error
+/// (`SD_LISTEN_FDS_START`).
+fn announced() -> impl Iterator<Item = RawFd> {
+    const FIRST: RawFd = 3;
+    let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<RawFd>().ok()).unwrap_or(0);
+    FIRST..FIRST.saturating_add(count)
 }
 
 fn assign<const N: usize>(

@@ -120,17 +120,19 @@ fn beginning(plan: &Plan) -> Option<Foretold> {
     }
     let of_start_up = of_start_up == Maybe::Yes;
     let t0 = fails.min(first);
-    let (mut asks, mut forced) = (Vec::new(), None);
-    for (i, ask) in plan.asks.iter().enumerate() {
+    let (mut asks, mut signalled, mut forced) = (Vec::new(), None, None);
+    for ask in &plan.asks {
         let at = ask.at as f64;
-        let is_second = of_start_up || i > 0;
-        match (forced, ask.signal) {
-            (Some((_, since)), Some(_)) if at > since + AGAIN => continue,
-            (None, Some(signal)) if plan.forces && is_second => match before(t0 + DEBOUNCE.as_secs_f64() * 1e3, at) {
-                Maybe::Yes => forced = Some((signal, at)),
-                Maybe::No => {}
-                Maybe::Either => return None,
-            },
+        match (signalled, forced, ask.signal) {
+            (_, Some((_, since)), Some(_)) if at > since + AGAIN => continue,
+            (None, _, Some(_)) => signalled = Some(at),
+            (Some(first), None, Some(signal)) if plan.forces => {
+                match before(first + DEBOUNCE.as_secs_f64() * 1e3, at) {
+                    Maybe::Yes => forced = Some((signal, at)),
+                    Maybe::No => {}
+                    Maybe::Either => return None,
+                }
+            }
             _ => {}
         }
         asks.push(*ask);
