@@ -1,4 +1,4 @@
-//! Traces: one span for each request, sent to a collector in batches, and flushed by a stop before the process exits.
+//! Traces: one span for each request and for the stop, sent to a collector in batches, and flushed by a stop before the process exits.
 //!
 //! There are none unless OTEL_EXPORTER_OTLP_ENDPOINT is set. What else is sent, and how, is said by OpenTelemetry's own
 //! variables: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_BSP_SCHEDULE_DELAY,
@@ -6,6 +6,7 @@
 
 mod collector;
 mod requests;
+mod stop;
 mod tally;
 
 use std::{env, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportC
 use opentelemetry_sdk::{
     Resource,
     resource::{EnvResourceDetector, TelemetryResourceDetector},
-    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider},
 };
 use tokio::{
     task::spawn_blocking,
@@ -63,6 +64,10 @@ impl Traces {
         Ok(Self { provider, tally })
     }
 
+    fn tracer(&self) -> SdkTracer {
+        self.provider.tracer(NAME)
+    }
+
     /// Makes spans of this crate's `tracing` spans, of whatever level.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
@@ -70,7 +75,7 @@ impl Traces {
     {
         let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with(env!("CARGO_CRATE_NAME")));
         tracing_opentelemetry::layer()
-            .with_tracer(self.provider.tracer(NAME))
+            .with_tracer(self.tracer())
             .with_context_activation(false)
             .with_location(false)
             .with_target(false)
@@ -87,7 +92,11 @@ impl Traces {
                 tally.stop_begins();
             }
         });
-        stop.hook(Phase::Flush, "traces", move |context| self.flush(context));
+        let its = stop.clone();
+        stop.hook(Phase::Flush, "traces", move |context| {
+            stop::record(&self.tracer(), &its);
+            self.flush(context)
+        });
     }
 
     /// Sends what is left. Fails when a span of this stop did not get there; what was lost before is in the metrics.

@@ -20,6 +20,7 @@ use prost::Message;
 use crate::{
     harness::{Exit, Service, Signal, free_ports},
     observe::eventually,
+    wire::Wire,
 };
 
 /// Spans wait until somebody flushes them.
@@ -52,13 +53,14 @@ fn c36_every_span_of_a_stop_reaches_the_collector_before_the_exit() {
     drop((idle, work, stream));
     service.expect_exit(0);
 
-    let spans = collector.spans();
+    let (spans, stop): (Vec<_>, Vec<_>) =
+        collector.spans().into_iter().partition(|span| span.kind == SpanKind::Server as i32);
     let ids: BTreeSet<_> = spans.iter().filter_map(|span| text(span, "http.response.header.x-request-id")).collect();
     let sent = ["before-0", "before-1", "before-2", "before-3", "before-4", "during-0", "during-1"];
     assert_eq!((spans.len(), ids), (sent.len(), sent.map(str::to_owned).into()), "{spans:#?}");
     for span in &spans {
         let path = text(span, "url.path").expect("every request has one");
-        assert!(!path.contains("secret") && span.kind == SpanKind::Server as i32, "{span:?}");
+        assert!(!path.contains("secret"), "{span:?}");
     }
     let of = |id| spans.iter().find(|span| text(span, "http.response.header.x-request-id").as_deref() == Some(id));
     let (work, stream, panic) = (of("during-0").unwrap(), of("during-1").unwrap(), of("before-4").unwrap());
@@ -83,7 +85,21 @@ fn c36_every_span_of_a_stop_reaches_the_collector_before_the_exit() {
     let line =
         service.stderr().lines().find(|line| line.contains("Service panicked")).expect("it is logged").to_owned();
     assert!(line.contains(&hex(&panic.trace_id)) && line.contains(&hex(&panic.span_id)), "{line} of {panic:?}");
+    assert_is_a_stop(&stop);
     assert_eq!(panic.status.as_ref().map(|status| status.code), Some(StatusCode::Error as i32));
+}
+
+/// One span, and in it one for each phase before the flush, one after the other.
+fn assert_is_a_stop(spans: &[Span]) {
+    let [phases @ .., whole] = spans else { panic!("it has spans") };
+    let names: Vec<_> = phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!((whole.name.as_str(), names), ("shutdown", vec!["lame_duck", "drain", "background", "release"]));
+    assert_eq!(text(whole, "shutdown.cause").as_deref(), Some("signal TERM"));
+    let ends = phases.iter().map(|phase| phase.end_time_unix_nano);
+    let begins: Vec<_> =
+        phases.iter().map(|phase| phase.start_time_unix_nano).chain([whole.end_time_unix_nano]).collect();
+    assert_eq!((begins[0], &begins[1..]), (whole.start_time_unix_nano, &ends.collect::<Vec<_>>()[..]));
+    assert!(phases.iter().all(|phase| phase.trace_id == whole.trace_id && phase.parent_span_id == whole.span_id));
 }
 
 #[test]
@@ -91,16 +107,35 @@ fn c36_collector_that_is_down_is_told_by_the_metric_the_report_and_the_exit_code
     let nobody = format!("http://{}", free_ports().0);
     let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", nobody.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
     let mut service = Service::start(&settings);
-    assert_eq!(service.metric("telemetry_spans_total{outcome=\"failed\"}"), Some(0));
+    let await_lost = |service: &Service, count| {
+        let failed = || service.metric("telemetry_spans_total{outcome=\"failed\"}");
+        eventually("the loss is counted", || (failed()? == count).then_some(()));
+    };
+    await_lost(&service, 0);
     assert_eq!(service.metric("telemetry_spans_total{outcome=\"exported\"}"), Some(0));
-    let idle = service.idle("before");
-    eventually("the loss is counted", || {
-        (service.metric("telemetry_spans_total{outcome=\"failed\"}")? == 1).then_some(())
+    drop(service.idle("before"));
+    await_lost(&service, 1);
+    let uploads = ["early", "late"].map(|id| {
+        let head = format!("POST /echo HTTP/1.1\r\nhost: x\r\nx-request-id: {id}\r\ncontent-length: 1\r\n\r\n");
+        let mut wire = service.connect();
+        wire.send(head).expect("it reads");
+        service.await_entered(id);
+        wire
     });
-    drop(idle);
+    service.signal(Signal::TERM);
+    service.await_phase("drain");
+    let finish = |mut upload: Wire| {
+        upload.send("x").expect("it reads");
+        assert_eq!(upload.response().expect("it finishes").status, 200);
+    };
+    let [early, late] = uploads;
+    finish(early);
+    await_lost(&service, 2);
+    finish(late);
+    service.expect_exit(11);
+    assert_eq!(lost(&service), "7 of 7 spans did not reach the collector", "two of requests, five of the stop");
 
-    let exit = stop(&mut service, 11);
-    assert_eq!(lost(&service), "1 of 1 spans did not reach the collector");
+    let exit = stop(&mut Service::start(&settings), 11);
     assert_costs_no_more_than(Duration::from_secs(1), &exit);
 }
 
@@ -112,7 +147,7 @@ fn c36_collector_that_never_answers_costs_the_flush_budget_and_no_more() {
         let mut service = Service::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), ("FLUSH_TIMEOUT", budget), WAIT]);
         drop(service.idle("before"));
         let exit = stop(&mut service, 11);
-        assert_eq!(lost(&service), "2 of 2 spans did not reach the collector");
+        assert_eq!(lost(&service), "7 of 7 spans did not reach the collector", "two of requests, five of the stop");
         assert_costs_no_more_than(humantime::parse_duration(budget).unwrap(), &exit);
     }
 }
