@@ -5,13 +5,14 @@ mod refusal;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, FromArgMatches, Parser, ValueEnum, builder::BoolishValueParser};
-use winddown::{Address, Builder, SecondSignal, Shutdown, Split, Tls, Transport};
+use winddown::{Address, Builder, Part, SecondSignal, Shutdown, Split, Tls, Transport};
 
 pub(crate) use self::refusal::{Refusal, setting, shorten};
 use crate::{
     check,
     orders::{Database, Settling},
     telemetry::LogFormat,
+    traces::{Collector, Traces},
 };
 
 /// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
@@ -110,6 +111,10 @@ pub(crate) struct Config {
     /// How a log line looks; RUST_LOG says which there are [default of RUST_LOG: info]
     #[arg(long, env, default_value = "pretty")]
     pub(crate) log_format: LogFormat,
+    /// The collector that takes traces, by OTLP over HTTP in the clear: http://127.0.0.1:4318. A stop sends what is left
+    /// within FLUSH_TIMEOUT [default: no traces]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
+    otel_exporter_otlp_endpoint: Option<Collector>,
     /// Serve /fault/..., which panics, blocks and hangs: for tests only
     #[arg(
         long, env, default_value = "false", default_missing_value = "true",
@@ -155,6 +160,16 @@ impl Config {
 
     pub(crate) fn settling(&self) -> Settling {
         Settling { lease: self.settle_lease, takes: self.settle_takes }
+    }
+
+    /// The way to the collector, if there is one.
+    pub(crate) fn traces(&self) -> Result<Option<Traces>, Refusal> {
+        let Some(collector) = &self.otel_exporter_otlp_endpoint else { return Ok(None) };
+        if collector.has_user() {
+            return Err(Refusal::CollectorUser);
+        }
+        let (budget, _) = self.builder().plan().map_err(Refusal::Settings)?;
+        Traces::start(collector, budget.part(Part::Flush)).map(Some).map_err(Refusal::Collector)
     }
 
     /// The shutdown that these settings describe.

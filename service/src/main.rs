@@ -10,6 +10,7 @@ mod orders;
 mod request_id;
 mod routes;
 mod telemetry;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -43,12 +44,17 @@ fn main() -> ExitCode {
 async fn run(signals: Signals) -> Result<Report, Refusal> {
     let [public, admin] = systemd::listeners(["http", "admin"])?;
     let config = Config::load()?;
-    telemetry::init_logging(config.log_format);
     let metrics = telemetry::install_recorder()?;
+    let traces = config.traces()?;
+    telemetry::init_logging(config.log_format, traces.as_ref());
     let (tls, database, settling) = (config.tls()?, config.database()?, config.settling());
     let stop = config.shutdown()?;
 
     telemetry::keep_flat(&stop, metrics.clone());
+    let (with_spans, over_tls) = (traces.is_some(), tls.is_some());
+    if let Some(traces) = traces {
+        traces.flush_in(&stop);
+    }
     stop.start({
         let stop = stop.clone();
         async move {
@@ -62,7 +68,9 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
             });
             stop.spawn("settle orders", |task| settling.run(store.clone(), task));
             let public = listen(public, "HTTP_ADDR", config.http_addr)?;
-            stop.serve("public", public.with_tls(tls), routes::app(orders::router(store), config.enable_faults));
+            let app = routes::app(orders::router(store), config.enable_faults);
+            let app = if with_spans { traces::on_every_request(app, over_tls) } else { app };
+            stop.serve("public", public.with_tls(tls), app);
             Ok(())
         }
     });

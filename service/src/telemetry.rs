@@ -9,8 +9,10 @@ use clap::ValueEnum;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 use winddown::Shutdown;
+
+use crate::traces::{self, Traces};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,24 +29,24 @@ const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
 /// Without upkeep the samples of a histogram pile up until someone scrapes, and nobody may.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Logs to stderr what `RUST_LOG` asks for. Defaults to `info`.
-pub(crate) fn init_logging(format: LogFormat) {
+/// Logs to stderr what `RUST_LOG` asks for, `info` by default, and makes `traces` if there is a collector for them.
+pub(crate) fn init_logging(format: LogFormat, traces: Option<&Traces>) {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     let (filter, refused) = match filter.try_from_env() {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), std::env::var("RUST_LOG").ok().map(|value| (value, error))),
     };
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         // A line that cannot be written is dropped. The default is to complain on stderr, which panics when it is
         // stderr that is gone: a log collector that went first must not turn a clean stop into a crash.
         .log_internal_errors(false);
-    match format {
-        LogFormat::Pretty => logging.init(),
-        LogFormat::Json => logging.json().flatten_event(true).init(),
-    }
+    let lines = match format {
+        LogFormat::Pretty => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.map(Traces::layer)).init();
     if let Some((value, error)) = refused {
         tracing::warn!(%error, value, "RUST_LOG is not understood, logging at info: write it as info,winddown=debug");
     }
@@ -54,6 +56,7 @@ pub(crate) fn init_logging(format: LogFormat) {
 pub(crate) fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let handle = prometheus()?.install_recorder()?;
     record_build_info();
+    traces::describe();
     Ok(handle)
 }
 

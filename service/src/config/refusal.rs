@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use opentelemetry_otlp::ExporterBuildError;
 use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError};
 
 /// Why the service does not start.
@@ -19,6 +20,9 @@ pub(crate) enum Refusal {
     Tls(TlsError),
     Database(String),
     Sockets(SocketError),
+    Collector(ExporterBuildError),
+    /// Not said by clap, which would show the password.
+    CollectorUser,
     Machine(Box<dyn Error>),
 }
 
@@ -56,6 +60,16 @@ impl fmt::Display for Refusal {
             Self::Tls(error) => refuse_tls(f, error),
             Self::Database(error) => writeln!(f, "error: {error}"),
             Self::Sockets(error) => writeln!(f, "error: {error}"),
+            Self::Collector(error) => {
+                writeln!(
+                    f,
+                    "error: OTEL_EXPORTER_OTLP_ENDPOINT: {error}; put right or drop the OTEL_ setting that is meant"
+                )
+            }
+            Self::CollectorUser => f.write_str(
+                "error: OTEL_EXPORTER_OTLP_ENDPOINT has a user or a password, which is not sent from there; \
+                 write it as OTEL_EXPORTER_OTLP_HEADERS=authorization=...\n",
+            ),
             Self::Machine(error) => writeln!(f, "error: {error}"),
         }
     }

@@ -43,6 +43,35 @@ async fn a_time_without_which_nothing_works_is_refused_by_its_name() {
 }
 
 #[test]
+fn a_collector_that_cannot_be_sent_to_is_refused_with_field_value_and_remedy() {
+    for (url, why) in [
+        ("https://collector:4318", "this build speaks no TLS to a collector"),
+        ("grpc://collector:4317", "grpc is no protocol of OTLP over HTTP"),
+        ("/v1/traces", "the protocol is missing"),
+        ("collector:4318", "the protocol is missing"),
+        ("http://collector:4318/?key=1", "it has a query"),
+        ("http://collector:port", "the port is no number"),
+        ("http://collector:70000", "the port is no number"),
+        ("http://", "invalid"),
+        ("", "empty"),
+    ] {
+        let text = refusal(&["--otel-exporter-otlp-endpoint", url]);
+        for part in ["--otel-exporter-otlp-endpoint", url, why, "write http://HOST:PORT, as http://127.0.0.1:4318"] {
+            assert!(text.contains(part), "{url}: no {part} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_collector_with_a_password_is_refused_and_it_is_not_shown() {
+    let flags = ["service", "--otel-exporter-otlp-endpoint", "http://me:secret@collector:4318"];
+    let config = Config::try_parse_from(flags).expect("it is an address");
+    let text = config.traces().err().expect("nobody would send it").to_string();
+    assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && text.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
 fn a_database_that_is_none_is_refused_and_no_password_is_shown() {
     for (url, why) in [
         ("mysql://orders:secret@db/orders", "mysql is no database that this service knows"),

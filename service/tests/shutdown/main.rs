@@ -28,6 +28,7 @@ mod storms;
 mod stream;
 mod systemd;
 mod tls;
+mod traces;
 mod unix;
 mod uploads;
 mod waits;

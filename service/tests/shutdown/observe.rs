@@ -40,8 +40,8 @@ impl Service {
         eventually(phase, || (self.phase()? == phase).then_some(()));
     }
 
-    /// A count without labels, as a scrape shows it.
-    fn metric(&self, name: &str) -> Option<u32> {
+    /// A count as a scrape shows it, by its name, and its labels if it has any.
+    pub(crate) fn metric(&self, name: &str) -> Option<u32> {
         let text = self.admin_get("/metrics")?.body;
         let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         values.next().map(|value| value.parse().expect("a count is a whole number"))

@@ -1,0 +1,143 @@
+//! One span for each request that a route was given, to the end of the response body.
+//!
+//! It continues the trace that the client says it is in (W3C `traceparent`). Its names are those of OpenTelemetry's
+//! semantic conventions for HTTP servers. The query is left out, because it may hold secrets. A request that admission
+//! refuses never comes here. One that is cut has no status code.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, Method, Response, Version},
+};
+use opentelemetry::{
+    Array, Context, StringValue, Value,
+    propagation::TextMapPropagator,
+    trace::{Status, TraceContextExt},
+};
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tower::ServiceBuilder;
+use tower_http::{
+    classify::ServerErrorsFailureClass,
+    trace::{MakeSpan, OnFailure, OnResponse, TraceLayer},
+};
+use tracing::{Span, info_span, trace_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// Wraps every route, the 404 for unknown ones included. Goes outside of the layer that gives ids to requests.
+pub(crate) fn on_every_request(routes: Router, tls: bool) -> Router {
+    let spans = TraceLayer::new_for_http()
+        .make_span_with(ServerSpan { scheme: if tls { "https" } else { "http" } })
+        .on_request(())
+        .on_response(Answered)
+        .on_body_chunk(())
+        .on_eos(())
+        .on_failure(Failed);
+    let ids = TraceLayer::new_for_http()
+        .make_span_with(LogSpan)
+        .on_request(())
+        .on_response(())
+        .on_body_chunk(())
+        .on_eos(())
+        .on_failure(());
+    routes.layer(ServiceBuilder::new().layer(spans).layer(ids))
+}
+
+/// What the collector gets. Lies below the levels at which one logs.
+#[derive(Clone, Copy)]
+struct ServerSpan {
+    scheme: &'static str,
+}
+
+impl MakeSpan<Body> for ServerSpan {
+    fn make_span(&mut self, request: &Request) -> Span {
+        let method = method(request.method());
+        let verb = if method == "_OTHER" { "HTTP" } else { method };
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let span = trace_span!(
+            parent: None,
+            "request",
+            otel.name = route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}")),
+            otel.kind = "server",
+            http.request.method = method,
+            http.route = route,
+            network.protocol.version = version(request.version()),
+            url.path = request.uri().path(),
+            url.scheme = self.scheme,
+        );
+        let _ = span.set_parent(client(request.headers())); // it fails only for a span that has begun
+        span
+    }
+}
+
+/// What a log line of the request carries: the ids of the span around it.
+#[derive(Clone, Copy)]
+struct LogSpan;
+
+impl MakeSpan<Body> for LogSpan {
+    fn make_span(&mut self, _: &Request) -> Span {
+        let context = Span::current().context();
+        let span = context.span();
+        let ids = span.span_context();
+        info_span!(target: "request", "request", trace_id = %ids.trace_id(), span_id = %ids.span_id())
+    }
+}
+
+/// The span of the client, if it names one.
+fn client(headers: &HeaderMap) -> Context {
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers))
+}
+
+#[derive(Clone, Copy)]
+struct Answered;
+
+impl<B> OnResponse<B> for Answered {
+    fn on_response(self, response: &Response<B>, _: Duration, span: &Span) {
+        span.set_attribute("http.response.status_code", i64::from(response.status().as_u16()));
+        if let Some(id) = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()) {
+            let ids = Array::String(vec![StringValue::from(id.to_owned())]);
+            span.set_attribute("http.response.header.x-request-id", Value::Array(ids));
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Failed;
+
+impl OnFailure<ServerErrorsFailureClass> for Failed {
+    fn on_failure(&mut self, class: ServerErrorsFailureClass, _: Duration, span: &Span) {
+        let kind = match &class {
+            ServerErrorsFailureClass::StatusCode(code) => code.as_str().to_owned(),
+            // A body that breaks off; what it says could be anything, and this has to be one of a few.
+            ServerErrorsFailureClass::Error(_) => "_OTHER".to_owned(),
+        };
+        span.set_attribute("error.type", kind);
+        span.set_status(Status::error(String::new()));
+    }
+}
+
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::PATCH => "PATCH",
+        Method::TRACE => "TRACE",
+        _ => "_OTHER",
+    }
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}
