@@ -46,7 +46,7 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
     let config = Config::load()?;
     let metrics = telemetry::install_recorder()?;
     let traces = config.traces()?;
-    telemetry::init_logging(config.log_format, traces.as_ref());
+    let _flushed_last = telemetry::init_logging(config.log_format, traces.as_ref());
     let (tls, database, settling) = (config.tls()?, config.database()?, config.settling());
     let stop = config.shutdown()?;
 

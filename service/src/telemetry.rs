@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 use winddown::Shutdown;
 
@@ -29,15 +30,23 @@ const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
 /// Without upkeep the samples of a histogram pile up until someone scrapes, and nobody may.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// Lines that may wait to be written; more are dropped. A few megabytes.
+const LINES: usize = 8192;
+
 /// Logs to stderr what `RUST_LOG` asks for, `info` by default, and makes `traces` if there is a collector for them.
-pub(crate) fn init_logging(format: LogFormat, traces: Option<&Traces>) {
+///
+/// A thread of its own writes the lines: on a pipe that nobody reads any more, whoever logs would stand still, and with it the
+/// stop. Dropping what is returned writes those that wait, for a second at the most.
+pub(crate) fn init_logging(format: LogFormat, traces: Option<&Traces>) -> WorkerGuard {
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(LINES).thread_name("logs").finish(io::stderr());
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     let (filter, refused) = match filter.try_from_env() {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), std::env::var("RUST_LOG").ok().map(|value| (value, error))),
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(io::stderr().is_terminal())
         // A line that cannot be written is dropped. The default is to complain on stderr, which panics when it is
         // stderr that is gone: a log collector that went first must not turn a clean stop into a crash.
@@ -50,6 +59,7 @@ pub(crate) fn init_logging(format: LogFormat, traces: Option<&Traces>) {
     if let Some((value, error)) = refused {
         tracing::warn!(%error, value, "RUST_LOG is not understood, logging at info: write it as info,winddown=debug");
     }
+    guard
 }
 
 /// Makes the recorder behind every `metrics` macro; the handle renders what it holds.

@@ -5,13 +5,15 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State, rejection::BytesRejection},
+    extract::{DefaultBodyLimit, Path, Query, Request, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header::LOCATION},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use winddown::Draining;
 
 use super::store::{Order, Placed, Store, Wanted};
 use crate::routes::Refusal;
@@ -29,7 +31,17 @@ pub(crate) fn router(store: Store) -> Router {
         .route("/orders", get(list).post(place))
         .route("/orders/{id}", get(show))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(middleware::from_fn(answer_at_the_deadline))
         .with_state(store)
+}
+
+/// The database may hang, and the stop does not wait for it: before a request is cut, its client is told what to do.
+async fn answer_at_the_deadline(draining: Draining, request: Request, next: Next) -> Response {
+    tokio::select! {
+        biased;
+        answer = next.run(request) => answer,
+        () = draining.cancelled() => (StatusCode::SERVICE_UNAVAILABLE, REPEAT).into_response(),
+    }
 }
 
 /// Answers when the order is committed: what was acknowledged is there after any crash.
@@ -133,6 +145,8 @@ async fn list(State(store): State<Store>, Query(Page { after, limit }): Query<Pa
 fn bad(text: &str) -> Refusal {
     (StatusCode::BAD_REQUEST, format!("{text}\n"))
 }
+
+const REPEAT: &str = "the service had to stop before the database answered: repeat the request, an order with the same Idempotency-Key\n";
 
 /// What a client is told when the database fails. Whether an order was placed is not known then; the same key finds out.
 fn failed(error: sqlx::Error) -> Refusal {

@@ -18,6 +18,7 @@ mod http2;
 mod limits;
 mod live;
 mod load;
+mod logs;
 mod observe;
 mod orders;
 mod parts;

@@ -123,6 +123,31 @@ fn c34_clean_stop_leaves_a_database_of_one_file() {
     assert_eq!(files.map(|file| file.exists()), [true, false, false]);
 }
 
+#[test]
+fn c34_order_that_the_database_does_not_take_is_answered_before_it_is_cut() {
+    on_each_database(|url| {
+        let mut service = start(url, &[("DRAIN_TIMEOUT", "500ms"), ("CANCEL_GRACE", "2s")]);
+        // Another process holds what an order needs.
+        let hold = match url.split_once(':') {
+            Some(("sqlite", _)) => "BEGIN IMMEDIATE",
+            _ => "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
+        };
+        on_connection(url, async |connection| {
+            sqlx::raw_sql(hold).execute(&mut *connection).await.expect("nobody else writes");
+            let mut wire = service.connect();
+            wire.send(post("waits")).expect("the service reads");
+            service.await_entered("waits");
+            service.signal(Signal::TERM);
+            let answer = wire.response().expect("it is told what to do");
+            assert_eq!((answer.status, answer.closes()), (503, true), "{answer:?}");
+            assert!(answer.body.contains("repeat the request"), "{answer:?}");
+            sqlx::raw_sql("ROLLBACK").execute(connection).await.expect("it is a transaction");
+        });
+        service.wait_exit(PATIENCE);
+        assert_eq!(service.report()["requests"]["cut"], 0, "{}", service.report());
+    });
+}
+
 const CLIENTS: usize = 8;
 
 #[test]
