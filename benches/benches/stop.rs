@@ -1,8 +1,8 @@
 //! What a stop of something large costs by itself: 10,000 connections with a request in flight on each, 1,000 background
 //! tasks, 20 hooks.
 //!
-//! - **cancelling**: the time of a stop outside of its phases, in which the tokens of the whole tree are cancelled: once at T0,
-//!   once when the servers close.
+//! - **cancelling**: half of the time of a stop outside of its phases, in which the tokens of the whole tree are cancelled twice:
+//!   at T0, and when the servers close.
 //! - **overhead**: what the phases took beyond their own work: the hooks one after the other, the lame duck its length. The
 //!   drain is left out, for its work is that of connections and clients.
 //! - **told**: from the moment at which the stop is asked for until the last handler and the last task has been woken, polled
@@ -174,9 +174,9 @@ fn duration(report: &Report, phase: Phase) -> Duration {
     report.phases.iter().filter(|report| report.phase == phase).map(|report| report.duration).sum()
 }
 
-/// What a stop took outside of its phases.
+/// What a stop took outside of its phases, for each of two times.
 fn cancelling(report: &Report) -> Duration {
-    report.duration.saturating_sub(report.phases.iter().map(|phase| phase.duration).sum())
+    report.duration.saturating_sub(report.phases.iter().map(|phase| phase.duration).sum()) / 2
 }
 
 /// What the phases took that neither a hook nor the lame duck nor the drain took.

@@ -1,4 +1,4 @@
-//! How news of the stop travels: a tree of [`CancellationToken`]s, root → server → connection.
+//! How news of the stop travels: a tree of [`CancellationToken`]s, root → server → twig, which some of its connections share.
 //!
 //! Each node knows four moments. They only ever happen, in this order, and a child learns of whatever its parent
 //! learned:
@@ -12,8 +12,8 @@
 //!
 //! # Invariant
 //!
-//! 1. A connection makes one child token only, and only when a handler asks for it; a request makes none. A child locks
-//!    its parent when it is made and when it is dropped, and all requests of a server would meet at that lock.
+//! 1. Neither a connection nor a request makes a token. A child locks its parent when it is made and when it is dropped, and all
+//!    requests of a server would meet at that lock; and a tree of ten thousand leaves takes ten times as long to cancel.
 
 use tokio_util::sync::CancellationToken;
 

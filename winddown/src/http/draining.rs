@@ -57,12 +57,7 @@ impl Draining {
 
     /// Resolves at the drain's deadline: answer now, for after the cancel grace the request is cut. Cancel safe.
     pub fn cancelled(&self) -> WaitForCancellationFutureOwned {
-        match &self.context {
-            // The connection's own child: requests of one server would all meet at the lock of its token.
-            Some(context) => context.connection.cancelled().clone(),
-            None => CancellationToken::new(),
-        }
-        .cancelled_owned()
+        self.token(|tokens| &tokens.cancelled).cancelled_owned()
     }
 
     /// Whether the deadline has passed.
@@ -107,7 +102,7 @@ impl Draining {
 
 impl RequestContext {
     fn tokens(&self) -> &Tokens {
-        &self.connection.server().tokens
+        self.connection.tokens()
     }
 }
 

@@ -178,13 +178,13 @@ impl InFlight {
 
     /// Whether the time is over in which it could end by itself.
     pub(crate) fn is_aborted(&self) -> bool {
-        self.connection.server().tokens.aborted.is_cancelled()
+        self.connection.tokens().aborted.is_cancelled()
     }
 
     fn outcome(&self) -> Outcome {
         if self.complete {
             Outcome::Complete
-        } else if self.connection.server().tokens.cancelled.is_cancelled() {
+        } else if self.connection.tokens().cancelled.is_cancelled() {
             Outcome::Cut
         } else {
             Outcome::Aborted

@@ -21,6 +21,7 @@ use crate::{
         service::connection_close,
     },
     server::{Server, wire::Wire},
+    tokens::Tokens,
     totals::Totals,
 };
 
@@ -31,8 +32,6 @@ pub(crate) struct Connection {
     peer: Peer,
     pub(super) accepted: Instant,
     server: Arc<Server>,
-    /// A child of the server's token, made when a handler first asks; see the invariant in [`crate::tokens`].
-    cancelled: OnceLock<CancellationToken>,
     requests: Mutex<Vec<Arc<RequestInfo>>>,
     pub(super) wire: Wire,
     /// Closed when the connection's own task has seen that its server closes.
@@ -55,7 +54,6 @@ impl Connection {
             peer,
             accepted: Instant::now(),
             server,
-            cancelled: OnceLock::new(),
             requests: Mutex::default(),
             wire: Wire::default(),
             door,
@@ -77,8 +75,9 @@ impl Connection {
         &self.server
     }
 
-    pub(crate) fn cancelled(&self) -> &CancellationToken {
-        self.cancelled.get_or_init(|| self.server.tokens.cancelled.child_token())
+    /// The news of the stop.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        self.server.twig(self.id)
     }
 
     /// Admission of the request that hyper has just parsed.

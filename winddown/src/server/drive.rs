@@ -37,13 +37,13 @@ pub(super) async fn run(
         }
         connection.upgrade_ended().await;
         // Whoever had the socket was cut off from it.
-        if server.tokens.aborted.is_cancelled() { Closed::Forced } else { how }
+        if connection.tokens().aborted.is_cancelled() { Closed::Forced } else { how }
     };
     let how = tokio::select! {
         biased;
         how = serve => how,
         // Nothing is cut on one that only lingers, or is idle.
-        busy = async { server.tokens.aborted.cancelled().await; connection.is_busy() } => if busy { Closed::Forced } else { Closed::Idle },
+        busy = async { connection.tokens().aborted.cancelled().await; connection.is_busy() } => if busy { Closed::Forced } else { Closed::Idle },
     };
     if !server.admin {
         server.totals().closed(how);
@@ -89,7 +89,7 @@ async fn secure(socket: Stream, connection: &Arc<Connection>) -> Result<(Stream,
     let handshake = Box::pin(tls.handshake(socket, connection.clone()));
     match tokio::time::timeout(server.transport.header_timeout(), handshake).await {
         Ok(Ok(stream)) => {
-            if server.tokens.closing.is_cancelled() {
+            if connection.tokens().closing.is_cancelled() {
                 connection.close(1);
             }
             Ok((stream, Instant::now()))

@@ -141,7 +141,7 @@ impl<'a> Rest<'a> {
         Self {
             connection,
             idle_grace,
-            closing: Some(Box::pin(connection.server().tokens.closing.cancelled())),
+            closing: Some(Box::pin(connection.tokens().closing.cancelled())),
             looked: false,
             reads: 0,
             silent_since: now,

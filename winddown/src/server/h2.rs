@@ -24,7 +24,7 @@ const PONG_CAP: Duration = Duration::from_secs(1);
 
 /// Serves streams until the peer leaves, or the last one is over after our GOAWAY.
 pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
-    let tokens = &connection.server().tokens;
+    let tokens = connection.tokens();
     // A drain that began during the handshake has told this peer nothing: its streams are served until it is told.
     connection.open_until_told();
     connection.wire.is_http2();

@@ -91,11 +91,10 @@ impl Io {
     /// After an upgrade nobody else can cut the connection: its own task is over, and the socket is in other hands.
     fn poll_aborted(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.connection.is_upgraded() {
-            let server = self.connection.server();
             let aborted = || {
                 // Nor does anybody else find out that the peer has vanished.
-                self.stream.probe_after(server.transport.keep_alive_timeout);
-                Box::pin(server.tokens.aborted.clone().cancelled_owned())
+                self.stream.probe_after(self.connection.server().transport.keep_alive_timeout);
+                Box::pin(self.connection.tokens().aborted.clone().cancelled_owned())
             };
             if self.aborted.get_or_insert_with(aborted).as_mut().poll(cx).is_ready() {
                 return Err(io::ErrorKind::ConnectionAborted.into());

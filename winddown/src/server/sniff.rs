@@ -111,7 +111,7 @@ impl<'a> Wait<'a> {
     async fn ends(&mut self) -> Ended {
         tokio::select! {
             biased;
-            () = self.connection.server().tokens.closing.cancelled(), if !self.closes => {
+            () = self.connection.tokens().closing.cancelled(), if !self.closes => {
                 self.closes = true;
                 Ended::Closing
             }
