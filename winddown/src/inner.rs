@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -31,6 +31,7 @@ use crate::{
     scrapes::{LastScrape, Scrapes},
     server::{Server, close::ListenerReport, transport::Transport},
     signal::Signal,
+    sync::lock,
     tasks::{TaskStatus, Tasks},
     tokens::Tokens,
     totals::Totals,
@@ -303,11 +304,6 @@ impl Inner {
             _ => Ok(()),
         }
     }
-}
-
-/// A panic of another thread leaves every value here whole: each is changed by a single push, insert or assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Inner {

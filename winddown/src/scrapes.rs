@@ -7,7 +7,7 @@
 use std::{
     any::Any,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -19,6 +19,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::sync::lock;
 
 /// More scrapers than anybody has; of more, those that came last are known.
 const MOST: usize = 32;
@@ -137,7 +139,7 @@ impl Scrapes {
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<Scraper>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -20,7 +20,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-use crate::{hook::panic_message, tokens::Tokens};
+use crate::{hook::panic_message, sync::lock, tokens::Tokens};
 
 /// How many tasks and panics are named; the rest is a number.
 pub(crate) const NAMED: usize = 20;
@@ -190,11 +190,6 @@ impl Panics {
             named.push(TaskPanic { name, message });
         }
     }
-}
-
-/// A panic of another thread leaves the values here whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What a stop has done so far, counted. Read by the metrics at each scrape and by the report at the end.
 
-use std::sync::{PoisonError, atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
 use crate::{
     http::{admission::Token, in_flight::RequestStatus},
-    sync::{AtomicBool, AtomicU64, Mutex},
+    sync::{AtomicBool, AtomicU64, Mutex, lock},
 };
 
 /// How many cut requests the report names; the rest is a number.
@@ -114,7 +114,7 @@ impl Totals {
 
     pub(crate) fn cut(&self, request: RequestStatus) {
         self.cut.fetch_add(1, Relaxed);
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = lock(&self.named);
         if named.len() < NAMED {
             named.push(request);
         }
@@ -157,6 +157,6 @@ impl Totals {
 
     /// The cut requests by name, 20 at the most.
     pub(crate) fn cut_requests(&self) -> Vec<RequestStatus> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.named).clone()
     }
 }

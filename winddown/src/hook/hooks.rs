@@ -2,7 +2,7 @@
 
 use std::{
     future::pending,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Hook, HookContext, HookOutcome, HookReport, HookStatus, Step};
-use crate::lifecycle::Phase;
+use crate::{lifecycle::Phase, sync::lock};
 
 /// Every hook that is still to run, those at work, and the reports of those that ran.
 #[derive(Debug, Default)]
@@ -159,8 +159,4 @@ fn bound(step: &Step, later: &[Step], left: Duration) -> Duration {
         return own;
     }
     own + free.saturating_sub(own) / (1 + later.iter().filter(|step| step.shares()).count() as u32)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use crate::{
         service::connection_close,
     },
     server::{Server, wire::Wire},
+    sync::lock,
     tokens::Tokens,
     totals::Totals,
 };
@@ -95,7 +96,7 @@ impl Connection {
 
     /// The client offers to go on in another protocol.
     pub(crate) fn upgrade_is_offered(&self, offer: OnUpgrade) {
-        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(offer);
+        *lock(&self.offered) = Some(offer);
     }
 
     /// The offer is taken: what comes behind this answer is no HTTP.
@@ -106,7 +107,7 @@ impl Connection {
 
     /// An offer that nobody took.
     pub(super) fn take_offer(&self) -> Option<OnUpgrade> {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.offered).take()
     }
 
     pub(super) fn is_upgraded(&self) -> bool {
@@ -149,17 +150,17 @@ impl Connection {
     }
 
     pub(crate) fn enter(&self, request: Arc<RequestInfo>) {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        lock(&self.requests).push(request);
     }
 
     pub(crate) fn leave(&self, request: &Arc<RequestInfo>) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = lock(&self.requests);
         requests.retain(|other| !Arc::ptr_eq(other, request));
     }
 
     /// Whether a request is being answered.
     pub(super) fn is_serving(&self) -> bool {
-        !self.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !lock(&self.requests).is_empty()
     }
 
     /// Whether a request or somebody who reads its body is at work, an answer has not left yet, or another protocol is
@@ -172,12 +173,12 @@ impl Connection {
 
     /// The requests that are being answered on it.
     pub(super) fn requests(&self) -> Vec<Arc<RequestInfo>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.requests).clone()
     }
 
     /// Counts those requests as cut.
     pub(super) fn cut_requests(&self, totals: &Totals) {
-        for request in self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for request in lock(&self.requests).iter() {
             request.cut(self, totals);
         }
     }

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use crate::{http::in_flight::RequestInfo, server::connection::Connection, totals::Totals};
+use crate::{http::in_flight::RequestInfo, server::connection::Connection, sync::lock, totals::Totals};
 
 /// The set. Everything that belongs to a connection holds a token of its tracker: its task, its HTTP/2 streams,
 /// its socket, wherever an upgrade takes it, and what goes on behind its answers.
@@ -32,7 +32,7 @@ impl Connections {
     /// Lists a connection until the guard is dropped, and any other guard of it.
     pub(crate) fn list(&self, connection: Arc<Connection>) -> Listed {
         let id = connection.id();
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert((connection, 0)).1 += 1;
+        lock(&self.listed).entry(id).or_insert((connection, 0)).1 += 1;
         Listed { id, all: self.listed.clone() }
     }
 
@@ -43,7 +43,7 @@ impl Connections {
 
     /// How many connections are listed.
     pub(crate) fn len(&self) -> usize {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).len()
+        lock(&self.listed).len()
     }
 
     /// The requests that are being answered, each with its connection.
@@ -62,12 +62,7 @@ impl Connections {
     }
 
     fn all(&self) -> Vec<Arc<Connection>> {
-        self.listed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .map(|(connection, _)| connection.clone())
-            .collect()
+        lock(&self.listed).values().map(|(connection, _)| connection.clone()).collect()
     }
 
     /// Waits until nothing of any connection is left. No connection may be added any more.
@@ -86,7 +81,7 @@ pub(crate) struct Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.all);
         if let Entry::Occupied(mut listed) = all.entry(self.id) {
             listed.get_mut().1 -= 1;
             if listed.get().1 == 0 {

@@ -8,7 +8,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        Mutex, MutexGuard, OnceLock,
         atomic::{
             AtomicBool, AtomicU32,
             Ordering::{AcqRel, Relaxed},
@@ -17,9 +17,12 @@ use std::{
     task::Waker,
 };
 
-use crate::server::{
-    behind::{Behind, ends, keep_tail},
-    frames::Frames,
+use crate::{
+    server::{
+        behind::{Behind, ends, keep_tail},
+        frames::Frames,
+    },
+    sync::lock,
 };
 
 /// The end of a request head.
@@ -77,7 +80,7 @@ impl Wire {
     pub(super) fn read(&self, bytes: &[u8]) {
         self.heard();
         if let Some(frames) = self.frames.get() {
-            return frames.lock().unwrap_or_else(PoisonError::into_inner).read(bytes);
+            return lock(frames).read(bytes);
         }
         let mut behind = self.behind();
         if self.has_uploads() {
@@ -102,12 +105,12 @@ impl Wire {
 
     /// How many PINGs the peer has answered.
     pub(super) fn pongs(&self) -> u32 {
-        let pongs = |frames: &Mutex<Frames>| frames.lock().unwrap_or_else(PoisonError::into_inner).pongs();
+        let pongs = |frames: &Mutex<Frames>| lock(frames).pongs();
         self.frames.get().map_or(0, pongs)
     }
 
     fn behind(&self) -> MutexGuard<'_, Behind> {
-        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.behind)
     }
 
     /// hyper has parsed a request whose body has `length` bytes; `None` means that only the body itself knows.
@@ -148,7 +151,7 @@ impl Wire {
 
     pub(super) fn upload_ends(&self) {
         if self.uploads.fetch_sub(1, AcqRel) == 1
-            && let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(waker) = lock(&self.waiting).take()
         {
             waker.wake();
         }
@@ -215,7 +218,7 @@ impl Wire {
 
     /// `waker` is woken when the last holder of a request body lets it go.
     pub(super) fn wait_for_uploads(&self, waker: &Waker) {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        *lock(&self.waiting) = Some(waker.clone());
     }
 
     /// How many requests are under way in what was read: whole heads, and a last one of which some is there. Any number of

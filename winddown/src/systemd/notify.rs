@@ -17,7 +17,7 @@ use std::{
         ffi::OsStrExt,
         net::{SocketAddr, UnixDatagram},
     },
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
@@ -29,6 +29,7 @@ use crate::{
     inner::Inner,
     lifecycle::{Phase, Status, Stop},
     status::{self, Traffic},
+    sync::lock,
     waits::plural,
 };
 
@@ -173,7 +174,7 @@ impl Supervisor {
 
     fn said(&self) -> MutexGuard<'_, Said> {
         // A panic of another thread leaves at worst something that is said twice.
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.said)
     }
 }
 

@@ -26,6 +26,10 @@ mod sync {
         Mutex,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
     };
+
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
+        mutex.lock().expect("no model panics while it holds a lock")
+    }
 }
 
 /// What the modelled files name besides.

@@ -14,7 +14,7 @@ use rustls::{
 };
 
 use super::TlsError;
-use crate::hook::chain;
+use crate::{hook::chain, sync::lock};
 
 #[derive(Debug)]
 pub(super) struct Certificate {
@@ -48,7 +48,7 @@ impl Certificate {
 
     /// Takes what the files hold now, if it is new and a pair. Blocks.
     pub(super) fn refresh(&self) {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = lock(&self.wrong);
         match self.newer() {
             Ok(None) => *wrong = None,
             Ok(Some(pair)) => {
@@ -69,7 +69,7 @@ impl Certificate {
     /// `None` when the files are as they were, also as bad as they were: that was said.
     fn newer(&self) -> Result<Option<CertifiedKey>, TlsError> {
         let now = self.paths.contents()?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         if *seen == now {
             return Ok(None);
         }
