@@ -43,7 +43,9 @@ fn c42_sigkill_is_seen_as_lost_requests() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let binaries = Binaries::found([binary("service"), binary("loadtest")], folder.path().into());
 
-    let report = runner::run(&sigkill(), &binaries).expect("nobody interrupts it");
+    // A machine that stalls makes a run inconclusive, and says nothing of the server.
+    let mut runs = (0..3).map(|_| runner::run(&sigkill(), &binaries).expect("nobody interrupts it"));
+    let report = runs.find(|report| report.verdict() != Verdict::Inconclusive).expect("one run of three is conclusive");
 
     assert_eq!(report.verdict(), Verdict::Pass, "{}", report.text());
     let json: Value = serde_json::from_str(&report.json().expect("a report is JSON")).expect("it is JSON");

@@ -143,6 +143,7 @@ fn here(options: &Options, flags: Vec<Given>) -> Sheet {
     let given = [flags, given::by_environment()].concat();
     let settings = Settings::resolve(given, &mut findings);
     findings.append(settings.check_files());
+    settings.check_places(&mut findings);
     if let Some(platform) = options.platform {
         platform::check(platform, &settings, &mut findings);
     }

@@ -112,9 +112,10 @@ pub(crate) struct Config {
     #[arg(long, env, default_value = "pretty")]
     pub(crate) log_format: LogFormat,
     /// The collector that takes traces, by OTLP over HTTP in the clear: http://127.0.0.1:4318. A stop sends what is left
-    /// within FLUSH_TIMEOUT [default: no traces]
+    /// within FLUSH_TIMEOUT. OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_BSP_... and
+    /// OTEL_EXPORTER_OTLP_HEADERS say the rest [default: no traces]
     #[arg(long, env, value_name = "URL", hide_env_values = true)]
-    otel_exporter_otlp_endpoint: Option<Collector>,
+    otel_exporter_otlp_endpoint: Option<String>,
     /// Serve /fault/..., which panics, blocks and hangs: for tests only
     #[arg(
         long, env, default_value = "false", default_missing_value = "true",
@@ -164,12 +165,15 @@ impl Config {
 
     /// The way to the collector, if there is one.
     pub(crate) fn traces(&self) -> Result<Option<Traces>, Refusal> {
-        let Some(collector) = &self.otel_exporter_otlp_endpoint else { return Ok(None) };
-        if collector.has_user() {
-            return Err(Refusal::CollectorUser);
-        }
+        let Some(collector) = self.collector()? else { return Ok(None) };
         let (budget, _) = self.builder().plan().map_err(Refusal::Settings)?;
-        Traces::start(collector, budget.part(Part::Flush)).map(Some).map_err(Refusal::Collector)
+        Traces::start(&collector, budget.part(Part::Flush)).map(Some).map_err(Refusal::Exporter)
+    }
+
+    /// Where traces go, if anywhere. Not checked by clap, as the database is not.
+    pub(crate) fn collector(&self) -> Result<Option<Collector>, Refusal> {
+        let collector = self.otel_exporter_otlp_endpoint.as_deref().map(str::parse).transpose();
+        collector.map_err(Refusal::Collector)
     }
 
     /// The shutdown that these settings describe.

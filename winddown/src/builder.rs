@@ -6,10 +6,9 @@ use crate::{
     Shutdown,
     audit::AuditLog,
     budget::{Budget, BudgetError, Part, Split},
+    causes::{Causes, SecondSignal},
     inner::Inner,
-    metrics,
-    orders::{Orders, SecondSignal},
-    report,
+    metrics, report,
     server::transport::Transport,
 };
 
@@ -134,6 +133,6 @@ impl Builder {
             .map(|path| AuditLog::open(&path).map_err(|source| BuildError::AuditLog { path, source }))
             .transpose()?;
         metrics::register();
-        Ok(Shutdown::of(Inner::new(budget, transport, Orders::new(second_signal), report_file, audit)))
+        Ok(Shutdown::of(Inner::new(budget, transport, Causes::new(second_signal), report_file, audit)))
     }
 }

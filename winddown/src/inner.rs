@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit::AuditLog,
     budget::Budget,
+    causes::{Causes, Decision},
     hook::{BoxError, HookStatus, Hooks},
     lifecycle::{Cause, Lifecycle},
     metrics,
-    orders::{Order, Orders},
     report::{PhaseReport, Report, SCHEMA},
     running::Running,
     scrapes::{LastScrape, Scrapes},
@@ -51,7 +51,7 @@ pub(crate) struct Inner {
     pub(crate) tasks: Tasks,
     pub(crate) totals: Arc<Totals>,
     pub(crate) scrapes: Arc<Scrapes>,
-    orders: Mutex<Orders>,
+    causes: Mutex<Causes>,
     alarm: OnceLock<Alarm>,
     runtime: OnceLock<Handle>,
     forced_by: OnceLock<Signal>,
@@ -83,7 +83,7 @@ impl Inner {
     pub(crate) fn new(
         budget: Budget,
         transport: Transport,
-        orders: Orders,
+        causes: Causes,
         report_file: Option<PathBuf>,
         audit: Option<AuditLog>,
     ) -> Self {
@@ -99,7 +99,7 @@ impl Inner {
             hooks: Hooks::default(),
             totals: Arc::default(),
             scrapes: Arc::default(),
-            orders: Mutex::new(orders),
+            causes: Mutex::new(causes),
             alarm: OnceLock::new(),
             runtime: OnceLock::new(),
             forced_by: OnceLock::new(),
@@ -113,9 +113,9 @@ impl Inner {
 
     /// Somebody asks for the stop. Runs on any thread, also where the runtime has none left.
     pub(crate) fn ask(self: &Arc<Self>, cause: Cause) {
-        let order = lock(&self.orders).weigh(cause.clone(), Instant::now());
-        match order {
-            Order::Stop(cause) => {
+        let decision = lock(&self.causes).weigh(cause.clone(), Instant::now());
+        match decision {
+            Decision::Stop(cause) => {
                 // First: a receiver of `ShutdownHandle::watch` that is borrowed for ever keeps the stop from being noted.
                 if let Some(alarm) = self.alarm.get() {
                     alarm.end_at((Instant::now() + self.budget.hard_limit()).into_std());
@@ -124,23 +124,23 @@ impl Inner {
                 // Once more, for a watchdog that was started in between.
                 self.arm();
             }
-            Order::Force(signal) => {
+            Decision::Force(signal) => {
                 let _ = self.forced_by.set(signal);
                 self.forced.cancel();
                 self.log(move || tracing::warn!(%signal, "repeated signal: cancelling what is left"));
             }
-            Order::Exit(signal) => {
+            Decision::Exit(signal) => {
                 let (inner, exit_code) = (self.clone(), 128 + signal.number());
                 watchdog::say_and_exit(exit_code, move || {
                     inner.last_words(&format!("signal {signal} came again: exiting at once"), exit_code);
                 });
             }
             // Once: whoever signals a thousand times is told as much as is whoever does it twice.
-            Order::Nothing if !self.repeated.swap(true, Relaxed) => {
+            Decision::Nothing if !self.repeated.swap(true, Relaxed) => {
                 let cause = cause.clone();
                 self.log(move || tracing::info!(%cause, "already stopping: the deadlines stand"));
             }
-            Order::Nothing => {}
+            Decision::Nothing => {}
         }
         // Last: it runs the recorder of the program.
         if let Cause::Signal { signal } = cause {

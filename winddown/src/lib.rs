@@ -72,13 +72,13 @@
 pub mod audit;
 mod budget;
 mod builder;
+mod causes;
 mod coordinator;
 mod hook;
 mod http;
 mod inner;
 mod lifecycle;
 pub mod metrics;
-mod orders;
 mod readiness;
 mod report;
 mod running;
@@ -100,10 +100,10 @@ mod watchdog;
 pub use crate::{
     budget::{Budget, BudgetError, Part, Split},
     builder::{BuildError, Builder},
+    causes::{DEBOUNCE, SecondSignal},
     hook::{BoxError, Hook, HookContext, HookOutcome, HookReport, HookStatus, Step},
     http::{draining::Draining, events::Events, hold::Hold, in_flight::RequestStatus, peer::Peer},
     lifecycle::{Cause, Phase, Status as LifecycleStatus, Stop},
-    orders::{DEBOUNCE, SecondSignal},
     readiness::Readiness,
     report::{PhaseReport, Report},
     scrapes::LastScrape,

@@ -65,7 +65,10 @@ pub(crate) fn register() {
     describe_histogram!(name::HTTP_REQUEST_DURATION, "seconds from the request head to the end of the response body");
     describe_gauge!(name::BACKGROUND_TASKS, "background tasks that run");
     describe_counter!(name::SCRAPES, "times that the metrics were asked for, by Prometheus or by others");
-    describe_gauge!(name::SCRAPERS, "scrapers that come regularly, and get one more chance at the end");
+    describe_gauge!(
+        name::SCRAPERS,
+        "scrapers that are known; those that come regularly get one more chance at the end"
+    );
     for phase in Phase::ALL.into_iter().filter(Phase::is_of_the_stop) {
         counter!(name::PHASE_TIMEOUTS, "phase" => phase.as_str()).absolute(0);
         gauge!(name::PHASE_DURATION, "phase" => phase.as_str()).set(0.0);

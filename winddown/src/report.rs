@@ -19,6 +19,7 @@ use crate::{
     signal::{Forwarding, Signal},
     tasks::{TaskPanic, TaskStatus},
     totals::{ConnectionTotals, RequestTotals},
+    waits::plural,
     watchdog::Watchdog,
 };
 
@@ -50,7 +51,7 @@ pub struct Report {
     pub connections: ConnectionTotals,
     /// How each listener was closed.
     pub listeners: Vec<ListenerReport>,
-    /// Every hook that ran.
+    /// Every hook, also one that was given up, never began or came too late.
     pub hooks: Vec<HookReport>,
     /// How many background tasks were aborted.
     pub cut_tasks_total: usize,
@@ -185,7 +186,7 @@ impl fmt::Display for Report {
             write!(f, "\n  scrapes     {complete} of {scrapers} due had the final values, waited {}", brief(waited))?;
         }
         for hook in self.hooks.iter().filter(|hook| !hook.is_ok()) {
-            write!(f, "\n  hook        {} {:?}", hook.hook, hook.outcome)?;
+            write!(f, "\n  hook        {}: {}", hook.hook, hook.outcome)?;
         }
         for request in &self.cut_requests {
             let RequestStatus { method, path, peer, id, age, .. } = request;
@@ -206,8 +207,8 @@ impl Report {
     fn say_how_many_more(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests = (self.requests.cut as usize).saturating_sub(self.cut_requests.len());
         let tasks = self.cut_tasks_total.saturating_sub(self.cut_tasks.len());
-        if requests + tasks > 0 {
-            write!(f, "\n  cut         and {requests} more requests, {tasks} more tasks")?;
+        for more in [(requests, "more request"), (tasks, "more task")].into_iter().filter(|(more, _)| *more > 0) {
+            write!(f, "\n  cut         and {}", plural(more.0, more.1))?;
         }
         Ok(())
     }

@@ -50,8 +50,11 @@ impl Shutdown {
         Builder::default()
     }
 
-    /// Adds a hook to a phase of the stop. One that comes when its phase has begun is not run, and reported as failed. Its time is its share of the phase; [`Shutdown::step`] takes more. A phase that
-    /// has no time (a lame duck of 0 s) has none for its hooks either: they time out at once, and the exit code says so.
+    /// Adds a hook to a phase of the stop, bounded by its share of the phase; [`Shutdown::step`] takes one with a timeout of its
+    /// own.
+    ///
+    /// One that is added when its phase has begun is not run, and reported as failed. A phase that has no time (a lame duck of
+    /// 0 s) has none for its hooks either: they time out at once, and the exit code says so.
     ///
     /// # Panics
     ///
@@ -78,6 +81,10 @@ impl Shutdown {
     ///
     /// One that is spawned after the background phase, by a release hook for example, is not awaited: if it still runs at the
     /// end, it is cut, and counted as such.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn spawn<F>(&self, name: impl Into<String>, run: impl FnOnce(Task) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -91,7 +98,7 @@ impl Shutdown {
     ///
     /// # Panics
     ///
-    /// When `period` is zero.
+    /// When `period` is zero. Outside of a tokio runtime.
     pub fn every<F>(&self, name: impl Into<String>, period: Duration, job: impl FnMut(Task) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -107,11 +114,19 @@ impl Shutdown {
     }
 
     /// Serves `router` on `listener` until the stop. Any number of servers may run in one process.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn serve(&self, name: impl Into<String>, listener: impl Into<Listener>, router: Router) -> ServerHandle {
         self.run_server(name.into(), listener.into(), router, false)
     }
 
     /// As [`Shutdown::serve`], for probes and metrics: closes last, is not drained, and is counted nowhere.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn serve_admin(&self, name: impl Into<String>, listener: impl Into<Listener>, router: Router) -> ServerHandle {
         self.run_server(name.into(), listener.into(), router, true)
     }
@@ -170,8 +185,8 @@ impl Shutdown {
     /// makes of the recorder, in Prometheus' text format.
     ///
     /// A stop waits for one more scrape of whoever has scraped here regularly, when all hooks are done: within the flush, and
-    /// only if its next turn comes in time. With a [`Split::flush`](crate::Split::flush) as long as the scrape interval, the
-    /// final values are always seen.
+    /// only if its next turn comes in time. With a [`Split::flush`](crate::Split::flush) that has the scrape interval, a quarter of
+    /// it and what the hooks take, a scraper that keeps to its interval sees the final values.
     pub fn metrics<S>(&self, render: impl Fn() -> String + Clone + Send + Sync + 'static) -> MethodRouter<S>
     where
         S: Clone + Send + Sync + 'static,
@@ -261,8 +276,10 @@ impl ServerHandle {
         self.address()?.tcp()
     }
 
-    /// Stops this server alone: closes its listener without loss, lets its requests finish, and cuts what is left
-    /// after `timeout`. Returns whether nothing was cut.
+    /// Stops this server alone: closes its listener without loss, lets its requests finish, cancels what is left after
+    /// `timeout`, and aborts it within the cancel grace. Returns whether it ended within `timeout`.
+    ///
+    /// Not cancel safe: dropped half-way, the server goes on draining, and nobody cuts what is left.
     pub async fn stop(&self, timeout: Duration) -> bool {
         self.running.server.begin_drain();
         self.running.drained(sleep(timeout), self.cancel_grace).await

@@ -51,7 +51,7 @@ pub struct Status {
     pub hooks_running: Vec<HookStatus>,
     /// Phases of the stop that are over.
     pub phases_done: Vec<PhaseReport>,
-    /// Hooks that have run.
+    /// Hooks that are over.
     pub hooks_done: Vec<HookReport>,
 }
 

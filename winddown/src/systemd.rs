@@ -37,7 +37,6 @@
 //! Type=notify
 //! NotifyAccess=main
 //! ExecStart=/usr/bin/example
-//! Environment=GRACE_PERIOD=30s
 //! TimeoutStopSec=30
 //! WatchdogSec=40
 //! KillMode=mixed
@@ -45,9 +44,10 @@
 //! RestartPreventExitStatus=78
 //! ```
 //!
-//! - `TimeoutStopSec` is the grace period. A shorter one is extended at T0 to what the stop may take, and no further.
+//! - `TimeoutStopSec` is what you give to [`Builder::grace_period`](crate::Builder::grace_period). A shorter one is extended at T0 to what the stop may take, and no further.
 //! - `KillMode=mixed` sends SIGTERM to the main process alone; its children are the release hooks' business.
-//! - `Accept=no`, the default: the service accepts. Several sockets have a `.socket` unit each, with a name each.
+//! - `Accept=no`, the default: the service accepts. Several sockets have a `.socket` unit each, with a name each and
+//!   `Service=example.service`, and the service has `Sockets=` with all of them.
 //! - `systemctl restart example.service` then loses and refuses nobody: systemd holds the socket, and connections wait in
 //!   its queue from one instance to the next. Its length is `Backlog=`, bounded by `net.core.somaxconn`.
 //! - `systemctl stop example.service` alone leaves the socket listening, and the next connection starts the service again.

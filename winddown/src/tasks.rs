@@ -32,7 +32,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Resolves at T0: take no new work, finish or hand back what you hold. Cancel safe.
+    /// Resolves at T0, in the lame duck and not only in the phase `drain`: take no new work, finish or hand back what you hold. Cancel safe.
     pub fn draining(&self) -> WaitForCancellationFutureOwned {
         self.tokens.draining.clone().cancelled_owned()
     }
@@ -42,8 +42,8 @@ impl Task {
         self.tokens.draining.is_cancelled()
     }
 
-    /// Resolves at the deadline of the background phase, or when the stop is forced: hand back and return now, or be
-    /// aborted after the cancel grace. Cancel safe.
+    /// Resolves a cancel grace (a quarter of the phase at the most) before the deadline of the background phase, or when the
+    /// stop is forced: hand back and return now. What still runs is aborted, so that it is gone by the deadline. Cancel safe.
     pub fn cancelled(&self) -> WaitForCancellationFutureOwned {
         self.tokens.cancelled.clone().cancelled_owned()
     }
@@ -73,13 +73,13 @@ pub struct TaskPanic {
 pub(crate) struct Tasks {
     pub(crate) tokens: Tokens,
     tracker: TaskTracker,
-    running: Arc<Mutex<BTreeMap<u64, Running>>>,
+    running: Arc<Mutex<BTreeMap<u64, Entry>>>,
     next: AtomicU64,
     panics: Arc<Panics>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct Entry {
     name: String,
     since: Instant,
     abort: AbortHandle,
@@ -109,7 +109,7 @@ impl Tasks {
     {
         let id = self.next.fetch_add(1, Relaxed);
         let task = tokio::spawn(run(Task { tokens: self.tokens.clone() }));
-        let entry = Running { name: name.clone(), since: Instant::now(), abort: task.abort_handle() };
+        let entry = Entry { name: name.clone(), since: Instant::now(), abort: task.abort_handle() };
         lock(&self.running).insert(id, entry);
         let (running, panics) = (self.running.clone(), self.panics.clone());
         self.tracker.spawn(async move {
@@ -154,7 +154,7 @@ impl Tasks {
 
     /// The oldest tasks that run, [`NAMED`] at the most.
     pub(crate) fn oldest(&self) -> Vec<TaskStatus> {
-        let status = |task: &Running| TaskStatus { name: task.name.clone(), age: task.since.elapsed() };
+        let status = |task: &Entry| TaskStatus { name: task.name.clone(), age: task.since.elapsed() };
         lock(&self.running).values().take(NAMED).map(status).collect()
     }
 

@@ -23,11 +23,11 @@ pub(crate) struct Watchdog {
 /// Arms the watchdog, from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Alarm {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Message>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum Message {
     EndAt(Instant),
     Disarm,
 }
@@ -56,22 +56,22 @@ impl Alarm {
     /// Sets the deadline. The first one stands.
     pub(crate) fn end_at(&self, deadline: Instant) {
         // The thread is gone only once it was disarmed, and then there is nothing left to guard.
-        let _ = self.orders.send(Order::EndAt(deadline));
+        let _ = self.orders.send(Message::EndAt(deadline));
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        let _ = self.alarm.orders.send(Order::Disarm);
+        let _ = self.alarm.orders.send(Message::Disarm);
     }
 }
 
-fn deadline_passes(orders: &mpsc::Receiver<Order>) -> bool {
-    let Ok(Order::EndAt(deadline)) = orders.recv() else { return false };
+fn deadline_passes(orders: &mpsc::Receiver<Message>) -> bool {
+    let Ok(Message::EndAt(deadline)) = orders.recv() else { return false };
     loop {
         match orders.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Order::EndAt(_)) => {}
-            Ok(Order::Disarm) | Err(RecvTimeoutError::Disconnected) => return false,
+            Ok(Message::EndAt(_)) => {}
+            Ok(Message::Disarm) | Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) => return true,
         }
     }
@@ -95,7 +95,7 @@ pub(crate) fn say_and_exit(exit_code: u8, last_words: impl FnOnce() + Send + 'st
 mod tests {
     use super::*;
 
-    fn orders(given: impl IntoIterator<Item = Order>) -> bool {
+    fn orders(given: impl IntoIterator<Item = Message>) -> bool {
         let (orders, received) = mpsc::channel();
         for order in given {
             orders.send(order).expect("the receiver is here");
@@ -109,12 +109,12 @@ mod tests {
     #[test]
     fn the_first_deadline_stands_and_passes() {
         let now = Instant::now();
-        assert!(orders([Order::EndAt(now), Order::EndAt(now + Duration::from_hours(1))]));
+        assert!(orders([Message::EndAt(now), Message::EndAt(now + Duration::from_hours(1))]));
     }
 
     #[test]
     fn a_watchdog_that_was_disarmed_ends_nothing() {
-        assert!(!orders([Order::EndAt(Instant::now() + Duration::from_hours(1)), Order::Disarm]));
-        assert!(!orders([Order::Disarm]));
+        assert!(!orders([Message::EndAt(Instant::now() + Duration::from_hours(1)), Message::Disarm]));
+        assert!(!orders([Message::Disarm]));
     }
 }

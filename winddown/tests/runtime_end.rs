@@ -63,8 +63,8 @@ fn c27_status_that_is_borrowed_for_ever_does_not_hold_the_process_past_the_hard_
 
 #[test]
 fn c41_report_says_the_exit_code_that_the_watchdog_ends_the_process_with() {
-    let report = env::temp_dir().join(format!("winddown-runtime-end-{}.json", std::process::id()));
-    let report = env::var_os(REPORT).map_or(report, Into::into);
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let report = folder.path().join("report.json");
     let hold = |stop: &Shutdown| {
         for _ in 0..2 {
             stop.hook(Phase::Release, "blocks its worker", |_| async {
@@ -76,7 +76,6 @@ fn c41_report_says_the_exit_code_that_the_watchdog_ends_the_process_with() {
     let test = "c41_report_says_the_exit_code_that_the_watchdog_ends_the_process_with";
     assert_eq!(exit_of_reporting(test, Some(&report), hold), Some(10));
     let said = std::fs::read_to_string(&report).expect("the last words write it");
-    std::fs::remove_file(&report).expect("it is ours");
     assert!(said.contains("\"exit_code\": 10"), "{said}");
 }
 

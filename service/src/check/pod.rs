@@ -45,6 +45,7 @@ pub(super) fn check(
     check_lame_duck(source, &settings, pre_stop.as_ref(), &mut findings);
     check_signal(source, container, &mut findings);
     settings.check_deployment(&mut findings);
+    settings.check_places(&mut findings);
     probes::check(source, pod, container, &settings, &mut findings);
     let title = format!("{}:{} {}, container {}", source.name, pod.line, pod.title, name(container));
     let basis = "by this file, by flags here, by default; this shell's environment does not count".to_owned();

@@ -93,6 +93,21 @@ impl Settings {
         }
     }
 
+    /// What a start refuses besides the numbers, told without opening anything.
+    pub(super) fn check_places(&self, findings: &mut Findings) {
+        let config = &self.config;
+        if let Err(refusal) = config.database() {
+            findings.error(self.place("DATABASE_URL"), said(&refusal.to_string()));
+        }
+        if let Err(refusal) = config.collector() {
+            findings.error(self.place("OTEL_EXPORTER_OTLP_ENDPOINT"), said(&refusal.to_string()));
+        }
+        if config.http_addr == config.admin_addr {
+            let text = format!("ADMIN_ADDR and HTTP_ADDR are both {}; give each its own", config.http_addr);
+            findings.error(self.place("ADMIN_ADDR"), text);
+        }
+    }
+
     /// Whether the files that are read and written at a start are there, told without touching them.
     pub(super) fn check_files(&self) -> Findings {
         let mut findings = Findings::default();

@@ -36,6 +36,7 @@ pub(super) fn check(sources: &[Source], options: &Options, flags: &[Given]) -> S
     check_restart(&unit, &mut findings);
     check_watchdog(&unit, &mut findings);
     settings.check_deployment(&mut findings);
+    settings.check_places(&mut findings);
     let title = sources.iter().map(|source| &*source.name).collect::<Vec<_>>().join(" + ");
     let basis = "by this unit, by flags here, by default; this shell's environment does not count".to_owned();
     Sheet { title, basis, rows, findings }

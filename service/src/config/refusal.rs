@@ -20,9 +20,8 @@ pub(crate) enum Refusal {
     Tls(TlsError),
     Database(String),
     Sockets(SocketError),
-    Collector(ExporterBuildError),
-    /// Not said by clap, which would show the password.
-    CollectorUser,
+    Collector(String),
+    Exporter(ExporterBuildError),
     Machine(Box<dyn Error>),
 }
 
@@ -58,18 +57,14 @@ impl fmt::Display for Refusal {
             Self::Settings(BuildError::ReportFile { path, source }) => refuse_path(f, "SHUTDOWN_REPORT", path, source),
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
             Self::Tls(error) => refuse_tls(f, error),
-            Self::Database(error) => writeln!(f, "error: {error}"),
+            Self::Database(error) | Self::Collector(error) => writeln!(f, "error: {error}"),
             Self::Sockets(error) => writeln!(f, "error: {error}"),
-            Self::Collector(error) => {
+            Self::Exporter(error) => {
                 writeln!(
                     f,
                     "error: OTEL_EXPORTER_OTLP_ENDPOINT: {error}; put right or drop the OTEL_ setting that is meant"
                 )
             }
-            Self::CollectorUser => f.write_str(
-                "error: OTEL_EXPORTER_OTLP_ENDPOINT has a user or a password, which is not sent from there; \
-                 write it as OTEL_EXPORTER_OTLP_HEADERS=authorization=...\n",
-            ),
             Self::Machine(error) => writeln!(f, "error: {error}"),
         }
     }
@@ -81,7 +76,7 @@ fn refuse_budget(f: &mut fmt::Formatter<'_>, error: &BudgetError) -> fmt::Result
     writeln!(f, "error: GRACE_PERIOD={grace_period:?} is too short for its parts, {sum:?} in all:")?;
     for (part, length, set) in parts {
         let origin = if *set { "set" } else { "its share" };
-        writeln!(f, "  {:<19}{:>10}  ({origin})", setting(*part), format!("{length:?}"))?;
+        writeln!(f, "  {:<19}{:>10}  ({origin})", setting(*part), humantime::format_duration(*length).to_string())?;
     }
     writeln!(f, "{}", shorten(error))
 }

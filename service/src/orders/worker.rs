@@ -1,7 +1,7 @@
 //! The task that settles orders, one after the other.
 //!
 //! From T0 on it takes nothing more from the outbox; it finishes the order that it has in its hands and hands back the
-//! others that it holds. At the deadline of the background phase it hands back that one, too.
+//! others that it holds. When the background phase runs out it hands back that one, too.
 
 use std::time::Duration;
 

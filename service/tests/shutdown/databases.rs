@@ -23,7 +23,7 @@ const NOBODY: u32 = 65534;
 
 /// Makes a server, says where, and ends it when its standard input ends: when the test process is gone, however it went.
 const SERVE: &str = r#"
-    bin=$0 folder=$(mktemp -d /tmp/postgres-for-tests-XXXXXX) || exit
+    bin=$0 folder=$(mktemp -d "${TMPDIR:-/tmp}/postgres-for-tests-XXXXXX") || exit
     trap 'rm -rf "$folder"' EXIT
     "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale C --no-sync >"$folder/log" 2>&1 &&
     "$bin/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c fsync=off >>"$folder/log" 2>&1 &

@@ -42,8 +42,9 @@ pub(crate) const SETTINGS: [(&str, &str); 10] = [
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_service");
 
-/// How late after the hard deadline, grace period less margin, a process may be gone, in every case there is.
-const LATEST: Duration = Duration::from_millis(250);
+/// How late after the hard deadline, grace period less margin, a process may be gone, in every case there is. A quarter of it is
+/// promised; the rest is what a busy machine may add.
+const LATEST: Duration = Duration::from_secs(1);
 
 pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 

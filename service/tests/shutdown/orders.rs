@@ -151,7 +151,7 @@ fn c34_order_that_the_database_does_not_take_is_answered_before_it_is_cut() {
 const CLIENTS: usize = 8;
 
 #[test]
-fn orders_that_were_acknowledged_survive_sigkill_and_are_settled_once() {
+fn c42_orders_that_were_acknowledged_survive_sigkill_and_are_settled_once() {
     on_each_database(|url| {
         let mut service = start(url, &[("SETTLE_LEASE", "1s")]);
         let acknowledged = acknowledged_until_killed(&mut service);

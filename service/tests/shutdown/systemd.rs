@@ -81,8 +81,11 @@ fn pings_go_on_through_the_stop() {
     let (before, after) = heard.split_at(stopping);
     let pings = |heard: &[Heard]| heard.iter().filter(|(_, message)| message == "WATCHDOG=1").count();
     assert!(pings(before) > 0, "none before the stop: {heard:#?}");
-    // Some 13 are due. On a machine that hardly runs there are fewer.
-    assert!((4..=20).contains(&pings(after)), "{} in 2 s of a stop", pings(after));
+    // Some 13 are due. On a machine that hardly runs there are fewer, and more only when the stop takes longer.
+    let took = after.last().expect("it is not empty").0 - after[0].0;
+    let due = took.as_secs_f64() / PING.as_secs_f64();
+    let heard_of = pings(after) as f64;
+    assert!(heard_of >= 4.0 && heard_of <= due + 2.0, "{heard_of} pings, {due:.1} are due in {took:?} of a stop");
     assert!(heard.last().is_some_and(|(_, last)| last.starts_with("STATUS=stopped")), "{heard:#?}");
 }
 

@@ -1,6 +1,6 @@
 //! What became of hooks, and which of them are at work.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
@@ -27,6 +27,18 @@ pub enum HookOutcome {
     /// A repeated signal forced the stop: it was told, and aborted after the cancel grace, or it never began. Only before
     /// the release; what releases and flushes runs in a forced stop, too.
     Forced,
+}
+
+impl fmt::Display for HookOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("done"),
+            Self::Error { message } => write!(f, "failed: {message}"),
+            Self::Panic { message } => write!(f, "panicked: {message}"),
+            Self::Timeout => f.write_str("timed out"),
+            Self::Forced => f.write_str("given up, the stop was forced"),
+        }
+    }
 }
 
 /// What the report says of one hook.

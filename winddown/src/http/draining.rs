@@ -45,7 +45,7 @@ pub struct Draining {
 }
 
 impl Draining {
-    /// Resolves at T0, when the stop was asked for: come to a good end soon. Cancel safe.
+    /// Resolves at T0, when the stop was asked for, and not only in the phase `drain`: come to a good end soon. Cancel safe.
     pub fn draining(&self) -> WaitForCancellationFutureOwned {
         self.token(|tokens| &tokens.draining).cancelled_owned()
     }
@@ -55,7 +55,8 @@ impl Draining {
         self.has(|tokens| &tokens.draining)
     }
 
-    /// Resolves at the drain's deadline: answer now, for after the cancel grace the request is cut. Cancel safe.
+    /// Resolves at the drain's deadline, or when the stop is forced: answer now, for after the cancel grace the request is cut.
+    /// Cancel safe.
     pub fn cancelled(&self) -> WaitForCancellationFutureOwned {
         self.token(|tokens| &tokens.cancelled).cancelled_owned()
     }

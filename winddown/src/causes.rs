@@ -27,7 +27,7 @@ const DEBOUNCE_FORCED: Duration = Duration::from_millis(100);
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum Decision {
     Stop(Cause),
     /// Cancel what is left, now.
     Force(Signal),
@@ -39,7 +39,7 @@ pub(crate) enum Order {
 
 /// Weighs causes: the first one stops, a later signal may force.
 #[derive(Debug)]
-pub(crate) struct Orders {
+pub(crate) struct Causes {
     second: SecondSignal,
     stage: Stage,
 }
@@ -56,32 +56,32 @@ enum Stage {
     },
 }
 
-impl Orders {
+impl Causes {
     pub(crate) fn new(second: SecondSignal) -> Self {
         Self { second, stage: Stage::Running }
     }
 
-    pub(crate) fn weigh(&mut self, cause: Cause, now: Instant) -> Order {
-        let (stage, order) = match (self.stage, cause) {
+    pub(crate) fn weigh(&mut self, cause: Cause, now: Instant) -> Decision {
+        let (stage, decision) = match (self.stage, cause) {
             (Stage::Running, cause) => {
                 let signalled = matches!(cause, Cause::Signal { .. }).then_some(now);
-                (Stage::Stopping { signalled }, Order::Stop(cause))
+                (Stage::Stopping { signalled }, Decision::Stop(cause))
             }
             (Stage::Stopping { signalled: None }, Cause::Signal { .. }) => {
-                (Stage::Stopping { signalled: Some(now) }, Order::Nothing)
+                (Stage::Stopping { signalled: Some(now) }, Decision::Nothing)
             }
             (Stage::Stopping { signalled: Some(first) }, Cause::Signal { signal })
                 if self.second == SecondSignal::Force && now >= first + DEBOUNCE =>
             {
-                (Stage::Forced { since: now }, Order::Force(signal))
+                (Stage::Forced { since: now }, Decision::Force(signal))
             }
             (stage @ Stage::Forced { since }, Cause::Signal { signal }) if now >= since + DEBOUNCE_FORCED => {
-                (stage, Order::Exit(signal))
+                (stage, Decision::Exit(signal))
             }
-            (stage, _) => (stage, Order::Nothing),
+            (stage, _) => (stage, Decision::Nothing),
         };
         self.stage = stage;
-        order
+        decision
     }
 }
 
@@ -95,36 +95,36 @@ mod tests {
 
     #[test]
     fn c37_second_signal_forces_and_third_exits_but_not_within_the_debounce() {
-        let (mut orders, t0) = (Orders::new(SecondSignal::Force), Instant::now());
-        assert_eq!(orders.weigh(signal(Signal::Term), t0), Order::Stop(signal(Signal::Term)));
-        let repeat = orders.weigh(signal(Signal::Term), t0 + DEBOUNCE / 2);
-        assert_eq!(repeat, Order::Nothing, "a process group delivers twice");
+        let (mut causes, t0) = (Causes::new(SecondSignal::Force), Instant::now());
+        assert_eq!(causes.weigh(signal(Signal::Term), t0), Decision::Stop(signal(Signal::Term)));
+        let repeat = causes.weigh(signal(Signal::Term), t0 + DEBOUNCE / 2);
+        assert_eq!(repeat, Decision::Nothing, "a process group delivers twice");
         let second = t0 + DEBOUNCE;
-        assert_eq!(orders.weigh(signal(Signal::Int), second), Order::Force(Signal::Int));
-        let repeat = orders.weigh(signal(Signal::Int), second + DEBOUNCE_FORCED / 2);
-        assert_eq!(repeat, Order::Nothing, "a process group delivers the second twice, too");
-        assert_eq!(orders.weigh(signal(Signal::Term), second + DEBOUNCE_FORCED), Order::Exit(Signal::Term));
+        assert_eq!(causes.weigh(signal(Signal::Int), second), Decision::Force(Signal::Int));
+        let repeat = causes.weigh(signal(Signal::Int), second + DEBOUNCE_FORCED / 2);
+        assert_eq!(repeat, Decision::Nothing, "a process group delivers the second twice, too");
+        assert_eq!(causes.weigh(signal(Signal::Term), second + DEBOUNCE_FORCED), Decision::Exit(Signal::Term));
     }
 
     #[test]
     fn c37_second_signal_can_be_ignored() {
-        let (mut orders, t0) = (Orders::new(SecondSignal::Ignore), Instant::now());
-        orders.weigh(signal(Signal::Hup), t0);
-        assert_eq!(orders.weigh(signal(Signal::Term), t0 + DEBOUNCE * 5), Order::Nothing);
+        let (mut causes, t0) = (Causes::new(SecondSignal::Ignore), Instant::now());
+        causes.weigh(signal(Signal::Hup), t0);
+        assert_eq!(causes.weigh(signal(Signal::Term), t0 + DEBOUNCE * 5), Decision::Nothing);
     }
 
     #[test]
     fn c39_first_cause_counts_and_the_first_signal_after_it_repeats_nothing() {
         for first in [Cause::StartFailed { error: "no database".into() }, Cause::Requested { reason: "preStop".into() }]
         {
-            let (mut orders, t0) = (Orders::new(SecondSignal::Force), Instant::now());
-            assert_eq!(orders.weigh(first.clone(), t0), Order::Stop(first));
+            let (mut causes, t0) = (Causes::new(SecondSignal::Force), Instant::now());
+            assert_eq!(causes.weigh(first.clone(), t0), Decision::Stop(first));
             let later = Cause::Requested { reason: "too late".into() };
-            assert_eq!(orders.weigh(later, t0 + DEBOUNCE), Order::Nothing);
+            assert_eq!(causes.weigh(later, t0 + DEBOUNCE), Decision::Nothing);
             let supervisor = t0 + DEBOUNCE * 2;
-            assert_eq!(orders.weigh(signal(Signal::Term), supervisor), Order::Nothing);
-            assert_eq!(orders.weigh(signal(Signal::Term), supervisor + DEBOUNCE / 2), Order::Nothing);
-            assert_eq!(orders.weigh(signal(Signal::Term), supervisor + DEBOUNCE), Order::Force(Signal::Term));
+            assert_eq!(causes.weigh(signal(Signal::Term), supervisor), Decision::Nothing);
+            assert_eq!(causes.weigh(signal(Signal::Term), supervisor + DEBOUNCE / 2), Decision::Nothing);
+            assert_eq!(causes.weigh(signal(Signal::Term), supervisor + DEBOUNCE), Decision::Force(Signal::Term));
         }
     }
 }
