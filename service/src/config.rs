@@ -230,6 +230,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write a duration as 250ms, 5s or 2m"))
 }
 
+/// How a length of time is shown: in whole milliseconds, of which a share has seldom a whole number. The standard library says `0ns`
+/// for none, and a number of years for ever.
+pub(crate) fn told(length: Duration) -> String {
+    match length {
+        Duration::ZERO => "0s".to_owned(),
+        Duration::MAX => "infinity".to_owned(),
+        length if length < Duration::from_millis(1) => format!("{length:?}"),
+        length => format!("{:?}", Duration::from_millis(length.as_millis() as u64)),
+    }
+}
+
 fn some_time(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|time| if time.is_zero() { Err("give it a time, as 10s".into()) } else { Ok(time) })
 }

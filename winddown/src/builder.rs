@@ -25,6 +25,7 @@ pub struct Builder {
 
 /// The settings were refused. Nothing was bound or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The parts of the stop do not fit into the grace period.
     #[error(transparent)]

@@ -29,6 +29,7 @@ type BoxFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 /// What a hook is told.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct HookContext {
     /// The phase that runs the hook.
     pub phase: Phase,

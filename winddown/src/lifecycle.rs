@@ -72,6 +72,7 @@ impl Phase {
 /// Why a process stops. The first cause is the one that counts and that is reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
 pub enum Cause {
     /// The operating system asked.
     Signal {

@@ -58,6 +58,7 @@ struct Scraper {
 
 /// What the report says of the wait for a last scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LastScrape {
     /// Scrapers whose turn came in time.
     pub scrapers: usize,

@@ -20,6 +20,7 @@ const LISTED: usize = 20;
 
 /// What a process is doing right now.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Status {
     /// The present phase.
     pub phase: Phase,

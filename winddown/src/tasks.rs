@@ -51,6 +51,7 @@ impl Task {
 
 /// A background task that runs, as a person sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TaskStatus {
     /// Its name.
     pub name: String,
@@ -61,6 +62,7 @@ pub struct TaskStatus {
 
 /// A background task, or one turn of a periodic one, that panicked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TaskPanic {
     /// Its name.
     pub name: String,

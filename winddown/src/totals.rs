@@ -43,6 +43,7 @@ pub(crate) struct Totals {
 
 /// The counts of requests at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RequestTotals {
     /// In flight at T0.
     pub in_flight_at_start: u64,
@@ -60,6 +61,7 @@ pub struct RequestTotals {
 
 /// The counts of connections at one moment, since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ConnectionTotals {
     /// Ended by the peer, or after it had been told to leave.
     pub graceful: u64,

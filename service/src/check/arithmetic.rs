@@ -8,9 +8,9 @@ use super::{
     balancer::Balancer,
     finding::{Findings, Place},
     settings::Settings,
-    sheet::{Row, told},
+    sheet::Row,
 };
-use crate::config::{Refusal, setting, shorten};
+use crate::config::{Refusal, setting, shorten, told};
 
 /// A slow request head must not hold a stop for longer.
 const LONGEST_HEADER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,9 +5,9 @@ use std::{str::FromStr, time::Duration};
 use super::{
     finding::{Findings, Place},
     settings::Settings,
-    sheet::{Row, told},
+    sheet::Row,
 };
-use crate::config::duration;
+use crate::config::{duration, told};
 
 /// What ingress-nginx and the Application Load Balancer have by default.
 const IDLE: Duration = Duration::from_mins(1);

@@ -13,11 +13,12 @@ use super::{
     kubernetes::{Pod, name},
     probes,
     settings::{Settings, is_known, meant},
-    sheet::{Sheet, told},
+    sheet::Sheet,
     shell,
     source::Source,
     yaml::{Entry, Node},
 };
+use crate::config::told;
 
 const DEFAULT_GRACE: u64 = 30;
 

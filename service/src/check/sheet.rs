@@ -1,6 +1,6 @@
 //! What is printed of one place in which the service would run.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use super::finding::{Finding, Findings, Level, harmless};
 
@@ -57,13 +57,4 @@ pub(super) fn verdict(sheets: &[Sheet], is_wrong: bool) -> String {
     let told: Vec<_> = [told(Level::Error, "error"), told(Level::Warning, "warning")].into_iter().flatten().collect();
     let told = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
     format!("verdict   {word}{told}")
-}
-
-/// A length of time. The standard library says `0ns` for none, and a number of years for ever.
-pub(super) fn told(length: Duration) -> String {
-    match length {
-        Duration::ZERO => "0s".to_owned(),
-        Duration::MAX => "infinity".to_owned(),
-        length => format!("{length:?}"),
-    }
 }

@@ -11,6 +11,8 @@ use std::{
 use opentelemetry_otlp::ExporterBuildError;
 use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError};
 
+use super::told;
+
 /// Why the service does not start.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -56,6 +58,7 @@ impl fmt::Display for Refusal {
             }
             Self::Settings(BuildError::ReportFile { path, source }) => refuse_path(f, "SHUTDOWN_REPORT", path, source),
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
+            Self::Settings(error) => writeln!(f, "error: {error}"),
             Self::Tls(error) => refuse_tls(f, error),
             Self::Database(error) | Self::Collector(error) => writeln!(f, "error: {error}"),
             Self::Sockets(error) => writeln!(f, "error: {error}"),
@@ -73,10 +76,10 @@ impl fmt::Display for Refusal {
 fn refuse_budget(f: &mut fmt::Formatter<'_>, error: &BudgetError) -> fmt::Result {
     let BudgetError { grace_period, parts } = error;
     let sum: Duration = parts.iter().map(|(_, length, _)| length).sum();
-    writeln!(f, "error: GRACE_PERIOD={grace_period:?} is too short for its parts, {sum:?} in all:")?;
+    writeln!(f, "error: GRACE_PERIOD={} is too short for its parts, {} in all:", told(*grace_period), told(sum))?;
     for (part, length, set) in parts {
         let origin = if *set { "set" } else { "its share" };
-        writeln!(f, "  {:<19}{:>10}  ({origin})", setting(*part), humantime::format_duration(*length).to_string())?;
+        writeln!(f, "  {:<19}{:>10}  ({origin})", setting(*part), told(*length))?;
     }
     writeln!(f, "{}", shorten(error))
 }

@@ -53,7 +53,7 @@ fn a_collector_that_cannot_be_sent_to_is_refused_with_field_value_and_remedy() {
         ("http://collector:4318/?key=1", "it has a query"),
         ("http://collector:port", "the port is no number"),
         ("http://collector:70000", "the port is no number"),
-        ("http://", "invalid"),
+        ("http://", "empty"),
         ("", "empty"),
     ] {
         let text = refusal(&["--otel-exporter-otlp-endpoint", url]);

@@ -9,6 +9,7 @@ use crate::lifecycle::Phase;
 /// How a hook ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
+#[non_exhaustive]
 pub enum HookOutcome {
     /// It did its work.
     Ok,
@@ -43,6 +44,7 @@ impl fmt::Display for HookOutcome {
 
 /// What the report says of one hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct HookReport {
     /// The phase that ran it.
     pub phase: Phase,
@@ -58,6 +60,7 @@ pub struct HookReport {
 
 /// A hook that is at work, as a person sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct HookStatus {
     /// The phase that runs it.
     pub phase: Phase,

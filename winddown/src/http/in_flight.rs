@@ -78,6 +78,7 @@ impl RequestInfo {
 
 /// A request in flight, as a person sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RequestStatus {
     /// The server that it came to.
     pub server: String,

@@ -55,6 +55,7 @@ const SHORTEST: Duration = Duration::from_millis(4);
 /// How a listener was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ListenerClose {
     /// TCP: newcomers were refused while handshakes completed; nothing was lost.
     BoundToNoInterface,
@@ -69,6 +70,7 @@ pub enum ListenerClose {
 
 /// What the report says of one listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ListenerReport {
     /// The server's name.
     pub server: String,

@@ -18,6 +18,7 @@ use crate::{server::listener::Listener, sys};
 
 /// The sockets that were passed in do not fit what was expected.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SocketError {
     /// `LISTEN_FDS` and its like make no sense.
     #[error("the inherited sockets cannot be read: {0}; check LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES")]
