@@ -134,6 +134,8 @@ fn c36_collector_that_is_down_is_told_by_the_metric_the_report_and_the_exit_code
     finish(late);
     service.expect_exit(11);
     assert_eq!(lost(&service), "7 of 7 spans did not reach the collector", "two of requests, five of the stop");
+    let logged = r#""message":"hook failed","phase":"flush","hook":"traces""#;
+    assert!(service.stderr().contains(logged), "no {logged} in\n{}", service.stderr());
 
     let exit = stop(&mut Service::start(&settings), 11);
     assert_costs_no_more_than(Duration::from_secs(1), &exit);
