@@ -89,15 +89,15 @@ fn c46_sockets_of_systemd_socket_activate_are_served_and_left_open() {
         let mut first = eventually("somebody listens", || Wire::connect(&service.http).ok());
         assert_eq!(first.get("/hello", "first").expect("it waits in the queue").status, 200);
         service.await_ready().expect("it serves already");
-        for setting in ["HTTP_ADDR", "ADMIN_ADDR"] {
-            let says = service.stderr().contains(&format!("in the place of {setting}="));
-            assert_eq!(says, inherited.contains(&setting), "{setting}: {}", service.stderr());
-        }
         let mut busy = service.in_flight("/work/700", "busy");
         service.signal(Signal::TERM);
         assert_eq!(busy.response().expect("it finishes").status, 200);
         service.expect_exit(0);
         assert_eq!(closed(&service, "public"), "left_open");
+        for setting in ["HTTP_ADDR", "ADMIN_ADDR"] {
+            let says = service.stderr().contains(&format!("in the place of {setting}="));
+            assert_eq!(says, inherited.contains(&setting), "{setting}: {}", service.stderr());
+        }
     }
 }
 

@@ -81,7 +81,8 @@ fn fill_up(service: &Service) -> Vec<Wire> {
 #[test]
 fn newcomers_beyond_the_limit_wait_and_are_served() {
     let (service, mut wires) = start_full(&[]);
-    assert!(service.stderr().contains("no more connections are allowed; newcomers wait in the queue"), "it says so");
+    let said = || service.stderr().contains("no more connections are allowed; newcomers wait in the queue");
+    eventually("a line that says so", || said().then_some(()));
     // Each that leaves makes room for one, in the order in which they came.
     for (i, mut wire) in wires.drain(..).enumerate() {
         let response = wire.response().unwrap_or_else(|broken| panic!("connection {i}: {broken:?}"));
