@@ -186,9 +186,11 @@ impl Coordinator {
     async fn phase(&self, phase: Phase, budget: Duration, work: impl Future<Output = bool>) {
         self.enter(phase, Some(budget));
         let (inner, began) = (&self.inner, Instant::now());
+        let t0 = inner.lifecycle.status().stop.as_ref().map_or(began, |stop| stop.at);
         let kept_back = if phase == Phase::Flush { self.admin_close() } else { Duration::ZERO };
         let terms = Terms {
             phase,
+            t0,
             deadline: began + budget - kept_back,
             forced: inner.forced.clone(),
             cancel_grace: inner.budget.part(Part::CancelGrace),
@@ -204,7 +206,7 @@ impl Coordinator {
             tracing::warn!(%phase, ?duration, ?budget, "the phase overran its budget");
             metrics::phase_timeout(phase);
         }
-        inner.found(|found| found.phases.push(PhaseReport { phase, duration, budget, overran }));
+        inner.found(|found| found.phases.push(PhaseReport { phase, at: began - t0, duration, budget, overran }));
     }
 
     /// The hooks of a phase, and behind the last ones the last scrape: everything that it could show has happened.

@@ -65,7 +65,7 @@ impl Hook {
     }
 
     /// Runs in a task of its own, so that a panic ends there. Aborted when it is `given_up`.
-    async fn run(self, context: HookContext, given_up: impl Future<Output = ()>) -> HookReport {
+    async fn run(self, context: HookContext, at: Duration, given_up: impl Future<Output = ()>) -> HookReport {
         let Self { name, run, .. } = self;
         let (phase, deadline, started) = (context.phase, context.deadline, Instant::now());
         let task = AbortOnDropHandle::new(tokio::spawn(async move { run(context).await }));
@@ -79,7 +79,7 @@ impl Hook {
             },
             () = given_up => HookOutcome::Forced,
         };
-        let report = HookReport { phase, hook: name, duration: started.elapsed(), outcome };
+        let report = HookReport { phase, hook: name, at, duration: started.elapsed(), outcome };
         report.publish();
         report
     }

@@ -40,6 +40,13 @@ pub mod name {
     pub const BACKGROUND_TASKS: &str = "background_tasks_active";
     pub const SCRAPES: &str = "metrics_scrapes_total";
     pub const SCRAPERS: &str = "metrics_scrapers_known";
+    pub const LAST_SHUTDOWN: &str = "last_shutdown_info";
+    pub const LAST_SHUTDOWN_AT: &str = "last_shutdown_timestamp_seconds";
+    pub const LAST_SHUTDOWN_DURATION: &str = "last_shutdown_duration_seconds";
+    pub const LAST_SHUTDOWN_PHASE_DURATION: &str = "last_shutdown_phase_duration_seconds";
+    pub const LAST_SHUTDOWN_REQUESTS: &str = "last_shutdown_requests";
+    pub const LAST_SHUTDOWN_FINAL_SCRAPE: &str = "last_shutdown_final_scrape_complete";
+    pub const UNCLEAN_EXITS: &str = "unclean_exits_total";
 }
 
 /// Describes every metric and registers the counters at zero: one that is born at 3 has an `increase()` of 0.

@@ -75,6 +75,9 @@ pub struct Report {
 pub struct PhaseReport {
     /// Which one.
     pub phase: Phase,
+    /// When it began, from T0.
+    #[serde(rename = "at_seconds", serialize_with = "seconds")]
+    pub at: Duration,
     /// How long it took.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub duration: Duration,
@@ -175,7 +178,7 @@ impl fmt::Display for Report {
             _ => "forced by a repeated signal",
         };
         writeln!(f, "stopped in {:.3?} by {}: {verdict}, exit code {}", self.duration, self.cause, self.exit_code)?;
-        for PhaseReport { phase, duration, budget, overran } in &self.phases {
+        for PhaseReport { phase, duration, budget, overran, .. } in &self.phases {
             let note = if *overran { "  overran" } else { "" };
             writeln!(f, "  {phase:<11} {:>8} of {:>8}{note}", brief(*duration), brief(*budget))?;
         }

@@ -97,6 +97,7 @@ mod tests {
         let hook = |phase, name: &str| HookStatus {
             phase,
             hook: name.into(),
+            at: Duration::from_secs(1),
             age: Duration::from_secs(3),
             left: Duration::from_secs(2),
         };

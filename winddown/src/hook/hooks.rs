@@ -2,7 +2,7 @@
 
 use std::{
     future::pending,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ pub(crate) struct Hooks {
     steps: Mutex<Steps>,
     working: Arc<Mutex<Vec<Arc<Work>>>>,
     reports: Mutex<Vec<HookReport>>,
+    t0: OnceLock<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +44,8 @@ struct Work {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) phase: Phase,
+    /// When the stop was asked for.
+    pub(crate) t0: Instant,
     /// All of them are over by then.
     pub(crate) deadline: Instant,
     /// The stop is forced.
@@ -84,6 +87,7 @@ impl Hooks {
 
     /// Runs the steps of one phase.
     pub(crate) async fn run(&self, terms: Terms) {
+        let _ = self.t0.set(terms.t0); // the same in every phase
         let mut steps = self.take(terms.phase);
         if terms.phase == Phase::Release {
             steps.reverse();
@@ -115,7 +119,8 @@ impl Hooks {
         let (work, working) = (Arc::new(work), self.working.clone());
         lock(&working).push(work.clone());
         async move {
-            let report = hook.run(context, terms.given_up()).await;
+            let at = work.since.saturating_duration_since(terms.t0);
+            let report = hook.run(context, at, terms.given_up()).await;
             lock(&working).retain(|other| !Arc::ptr_eq(other, &work));
             report
         }
@@ -123,10 +128,15 @@ impl Hooks {
 
     fn not_run(&self, phase: Phase, step: Step, outcome: &HookOutcome) {
         for Hook { name: hook, .. } in step.0 {
-            let report = HookReport { phase, hook, duration: Duration::ZERO, outcome: outcome.clone() };
+            let at = self.since_t0(Instant::now());
+            let report = HookReport { phase, hook, at, duration: Duration::ZERO, outcome: outcome.clone() };
             report.publish();
             lock(&self.reports).push(report);
         }
+    }
+
+    fn since_t0(&self, moment: Instant) -> Duration {
+        self.t0.get().map_or(Duration::ZERO, |t0| moment.saturating_duration_since(*t0))
     }
 
     fn take(&self, phase: Phase) -> Vec<Step> {
@@ -140,6 +150,7 @@ impl Hooks {
         let status = |work: &Arc<Work>| HookStatus {
             phase: work.phase,
             hook: work.hook.clone(),
+            at: self.since_t0(work.since),
             age: work.since.elapsed(),
             left: work.deadline.saturating_duration_since(Instant::now()),
         };

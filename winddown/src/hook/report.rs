@@ -50,6 +50,9 @@ pub struct HookReport {
     pub phase: Phase,
     /// Its name.
     pub hook: String,
+    /// When it began, from T0.
+    #[serde(rename = "at_seconds", serialize_with = "crate::report::seconds")]
+    pub at: Duration,
     /// How long it took.
     #[serde(rename = "seconds", serialize_with = "crate::report::seconds")]
     pub duration: Duration,
@@ -66,6 +69,9 @@ pub struct HookStatus {
     pub phase: Phase,
     /// Its name.
     pub hook: String,
+    /// When it began, from T0.
+    #[serde(rename = "at_seconds", serialize_with = "crate::report::seconds")]
+    pub at: Duration,
     /// How long ago it began.
     #[serde(rename = "age_seconds", serialize_with = "crate::report::seconds")]
     pub age: Duration,
@@ -77,8 +83,8 @@ pub struct HookStatus {
 impl HookStatus {
     /// What the report says of it when the process ends without it.
     pub(crate) fn unfinished(self) -> HookReport {
-        let Self { phase, hook, age: duration, .. } = self;
-        HookReport { phase, hook, duration, outcome: HookOutcome::Timeout }
+        let Self { phase, hook, at, age: duration, .. } = self;
+        HookReport { phase, hook, at, duration, outcome: HookOutcome::Timeout }
     }
 }
 
@@ -89,7 +95,7 @@ impl HookReport {
     }
 
     pub(super) fn publish(&self) {
-        let Self { phase, hook, duration, outcome } = self;
+        let Self { phase, hook, duration, outcome, .. } = self;
         crate::metrics::hook(*phase, hook, *duration, outcome);
         match outcome {
             HookOutcome::Ok => tracing::debug!(%phase, hook, ?duration, "hook done"),

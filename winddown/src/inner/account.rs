@@ -66,7 +66,8 @@ impl Inner {
         if status.phase.is_of_the_stop() && report.phases.iter().all(|phase| phase.phase != status.phase) {
             let budget = status.deadline.map_or(Duration::ZERO, |deadline| deadline - status.since);
             let (phase, duration) = (status.phase, status.since.elapsed());
-            report.phases.push(PhaseReport { phase, duration, budget, overran: duration > budget });
+            let at = report.duration.saturating_sub(duration);
+            report.phases.push(PhaseReport { phase, at, duration, budget, overran: duration > budget });
         }
         report.hooks.extend(self.hooks.working().into_iter().map(HookStatus::unfinished));
         report

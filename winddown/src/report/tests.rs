@@ -12,6 +12,7 @@ fn report() -> Report {
         duration: Duration::from_millis(1630),
         phases: vec![PhaseReport {
             phase: Phase::Drain,
+            at: Duration::from_millis(500),
             duration: Duration::from_millis(1130),
             budget: Duration::from_secs(11),
             overran: false,
@@ -31,7 +32,7 @@ fn report() -> Report {
 
 fn failed_hook() -> HookReport {
     let outcome = HookOutcome::Error { message: "disk full".into() };
-    HookReport { phase: Phase::Release, hook: "index".into(), duration: Duration::from_millis(3), outcome }
+    HookReport { phase: Phase::Release, hook: "index".into(), at: Duration::from_secs(1), duration: Duration::from_millis(3), outcome }
 }
 
 fn cut() -> RequestTotals {

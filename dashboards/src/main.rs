@@ -1,0 +1,3 @@
+//! Makes the dashboards.
+
+fn main() {}
