@@ -28,6 +28,10 @@ bench-idle:
 bench-stop:
     cargo bench --package benches --bench stop
 
+# Make the dashboards anew, after a change of a metric or a panel
+dashboards:
+    cargo run --package dashboards
+
 # Run the service on its default ports
 run *ARGS:
     cargo run --package service -- {{ARGS}}
