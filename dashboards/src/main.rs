@@ -9,6 +9,8 @@ mod promql;
 mod query;
 mod rollout;
 mod rows;
+#[cfg(test)]
+mod rules;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,6 @@ pub(crate) use winddown::metrics::name::*;
 pub(crate) const BUILD: &str = "build_info";
 pub(crate) const SPANS: &str = "telemetry_spans_total";
 
-pub(crate) const DURATION_BUCKETS: &str = "http_server_request_duration_seconds_bucket";
-pub(crate) const DURATION_COUNT: &str = "http_server_request_duration_seconds_count";
-
 pub(crate) const CPU: &str = "process_cpu_seconds_total";
 pub(crate) const MEMORY: &str = "process_resident_memory_bytes";
 pub(crate) const OPEN_FDS: &str = "process_open_fds";
@@ -25,13 +22,21 @@ pub(crate) const TOKIO_BUSY: &str = "tokio_total_busy_duration";
 /// Prometheus' own, one for each target.
 pub(crate) const SCRAPE_DURATION: &str = "scrape_duration_seconds";
 
-/// Those that are no constants of the library.
+/// The series in which Prometheus keeps how often a histogram's values were at most as high as each bound.
+pub(crate) fn buckets(histogram: &str) -> String {
+    format!("{histogram}_bucket")
+}
+
+/// The one in which it keeps how many values there were.
+pub(crate) fn count(histogram: &str) -> String {
+    format!("{histogram}_count")
+}
+
+/// Those that are no constants of the library; the last is asked for by rules alone.
 #[cfg(test)]
-pub(crate) const OTHERS: [&str; 15] = [
+pub(crate) const OTHERS: [&str; 14] = [
     BUILD,
     SPANS,
-    DURATION_BUCKETS,
-    DURATION_COUNT,
     CPU,
     MEMORY,
     OPEN_FDS,
@@ -43,4 +48,5 @@ pub(crate) const OTHERS: [&str; 15] = [
     TOKIO_QUEUE,
     TOKIO_BUSY,
     SCRAPE_DURATION,
+    "up",
 ];

@@ -7,7 +7,7 @@ use crate::{
     names,
     panel::{Panel, Unit, value},
     query::{Query, count, highest, last, max, of, rate, sum, with},
-    rows::{now, phases},
+    rows::{now, phases, requests},
 };
 
 pub(crate) fn rollout() -> Dashboard {
@@ -81,10 +81,10 @@ fn what_clients_see() -> Row {
 
 fn answered() -> Panel {
     let about = "Requests answered, each second, by instance: what one gives up, the others must take.";
-    let answered = sum("instance", &rate(&of(names::DURATION_COUNT)));
+    let by_instance = sum("instance", &rate(&requests::answered()));
     Panel::lines("Answered", Unit::RequestsPerSecond, about)
         .custom("stacking", json!({ "group": "A", "mode": "normal" }))
-        .query(Query::range("{{instance}}", answered))
+        .query(Query::range("{{instance}}", by_instance))
 }
 
 fn rejected() -> Panel {
@@ -96,7 +96,7 @@ fn rejected() -> Panel {
 
 fn slowness() -> Panel {
     let about = "What nineteen of twenty requests took at the most, by instance. New ones are often slower at first.";
-    let buckets = sum("le, instance", &rate(&of(names::DURATION_BUCKETS)));
+    let buckets = sum("le, instance", &rate(&requests::durations()));
     Panel::lines("Duration (p95)", Unit::Seconds, about)
         .query(Query::range("{{instance}}", format!("histogram_quantile(0.95, {buckets})")))
 }

@@ -4,7 +4,7 @@ use crate::{
     dashboard::{Row, line, row},
     names,
     panel::{Panel, Unit},
-    query::{Query, of, rate, sum, with},
+    query::{Query, increase, of, rate, sum, with},
 };
 
 pub(crate) fn requests() -> Row {
@@ -17,17 +17,28 @@ pub(crate) fn requests() -> Row {
     )
 }
 
+/// How many requests were answered.
+pub(crate) fn answered() -> String {
+    of(&names::count(names::HTTP_REQUEST_DURATION))
+}
+
+/// How long they took.
+pub(crate) fn durations() -> String {
+    of(&names::buckets(names::HTTP_REQUEST_DURATION))
+}
+
 fn by_status() -> Panel {
     let about = "Requests answered, each second, by status.";
-    let answered = sum("http_response_status_code", &rate(&of(names::DURATION_COUNT)));
+    let by_status = sum("http_response_status_code", &rate(&answered()));
     Panel::lines("Answered", Unit::RequestsPerSecond, about)
-        .query(Query::range("{{http_response_status_code}}", answered))
+        .query(Query::range("{{http_response_status_code}}", by_status))
 }
 
 fn errors() -> Panel {
     let about =
         "The share of answers that were a 5xx. Requests that an instance rejected while it drained are not among them.";
-    let (errors, all) = (with(names::DURATION_COUNT, "http_response_status_code=~\"5..\""), of(names::DURATION_COUNT));
+    let (errors, all) =
+        (with(&names::count(names::HTTP_REQUEST_DURATION), "http_response_status_code=~\"5..\""), answered());
     let all = sum("", &rate(&all));
     // Where no 5xx has ever been, there are none: that is 0, and not unknown.
     let share = format!("({} or 0 * {all}) / {all}", sum("", &rate(&errors)));
@@ -37,13 +48,13 @@ fn errors() -> Panel {
 
 fn by_route() -> Panel {
     let about = "Requests answered, each second, by route. What no route fits is counted as unmatched.";
-    let answered = sum("http_request_method, http_route", &rate(&of(names::DURATION_COUNT)));
+    let by_route = sum("http_request_method, http_route", &rate(&answered()));
     Panel::lines("Routes", Unit::RequestsPerSecond, about)
-        .query(Query::range("{{http_request_method}} {{http_route}}", answered))
+        .query(Query::range("{{http_request_method}} {{http_route}}", by_route))
 }
 
 fn quantile(quantile: f64, by: &str) -> String {
-    format!("histogram_quantile({quantile}, {})", sum(by, &rate(&of(names::DURATION_BUCKETS))))
+    format!("histogram_quantile({quantile}, {})", sum(by, &rate(&durations())))
 }
 
 fn quantiles() -> Panel {
@@ -64,6 +75,6 @@ fn slowest_routes() -> Panel {
 
 fn heatmap() -> Panel {
     let about = "How many requests took how long.";
-    let buckets = sum("le", &crate::query::increase(&of(names::DURATION_BUCKETS)));
+    let buckets = sum("le", &increase(&durations()));
     Panel::heatmap("Durations", Unit::Seconds, about).query(Query::heatmap(buckets))
 }
