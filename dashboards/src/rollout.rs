@@ -6,7 +6,7 @@ use crate::{
     dashboard::{Dashboard, Row, line, row},
     names,
     panel::{Panel, Unit, value},
-    query::{Query, count, highest, last, max, of, rate, sum, with},
+    query::{Query, count, highest, max, of, rate, sum, with},
     rows::{now, phases, requests},
 };
 
@@ -149,5 +149,4 @@ fn in_flight() -> Panel {
     let about = "Requests in flight, by instance.";
     Panel::lines("Requests in flight", Unit::Count, about)
         .query(Query::range("{{instance}}", of(names::HTTP_ACTIVE_REQUESTS)))
-        .query(Query::range("{{instance}} at its signal", last(&of(names::IN_FLIGHT_AT_START)) + " > 0"))
 }

@@ -23,7 +23,12 @@ mod observe;
 mod orders;
 mod parts;
 mod process;
+mod prometheus;
+#[path = "../../../dashboards/src/promql.rs"]
+mod promql;
+mod queries;
 mod restarts;
+mod scrapes;
 mod signals;
 mod storms;
 mod stream;

@@ -186,7 +186,8 @@ fn parse(bytes: &[u8]) -> Option<(Response, usize)> {
 fn dechunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
-        let line = bytes[at..].windows(2).position(|window| window == b"\r\n")?;
+        // A read may end behind a chunk, and before the end of its line.
+        let line = bytes.get(at..)?.windows(2).position(|window| window == b"\r\n")?;
         let size = std::str::from_utf8(&bytes[at..at + line]).expect("a chunk size is ASCII");
         let size = usize::from_str_radix(size, 16).expect("a chunk size is hexadecimal");
         at += line + 2;
