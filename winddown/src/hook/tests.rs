@@ -174,7 +174,8 @@ async fn a_hook_at_work_is_listed_with_its_age_and_what_it_has_left() {
     bench.add(Phase::Flush, "slow", four_seconds);
     tokio::join!(bench.run(Phase::Flush), async {
         tokio::time::sleep(secs(1)).await;
-        let slow = HookStatus { phase: Phase::Flush, hook: "slow".into(), at: Duration::ZERO, age: secs(1), left: secs(9) };
+        let slow =
+            HookStatus { phase: Phase::Flush, hook: "slow".into(), at: Duration::ZERO, age: secs(1), left: secs(9) };
         assert_eq!(bench.hooks.working(), [slow]);
     });
     assert!(bench.hooks.working().is_empty());

@@ -32,7 +32,13 @@ fn report() -> Report {
 
 fn failed_hook() -> HookReport {
     let outcome = HookOutcome::Error { message: "disk full".into() };
-    HookReport { phase: Phase::Release, hook: "index".into(), at: Duration::from_secs(1), duration: Duration::from_millis(3), outcome }
+    HookReport {
+        phase: Phase::Release,
+        hook: "index".into(),
+        at: Duration::from_secs(1),
+        duration: Duration::from_millis(3),
+        outcome,
+    }
 }
 
 fn cut() -> RequestTotals {
