@@ -1,5 +1,7 @@
 //! Makes the dashboards: `cargo run -p dashboards` writes them beside this crate's `Cargo.toml`.
 
+#[cfg(test)]
+mod compose;
 mod dashboard;
 mod look;
 mod names;

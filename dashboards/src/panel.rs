@@ -81,6 +81,7 @@ impl Panel {
     /// States over time, one band for each series.
     pub(crate) fn timeline(title: &'static str, unit: Unit, description: &'static str) -> Self {
         Self::new("state-timeline", title, unit, description, look::timeline())
+            .set("color", json!({ "mode": "thresholds" }))
             .set("custom", json!({ "fillOpacity": 80, "lineWidth": 0 }))
     }
 
@@ -137,18 +138,19 @@ impl Panel {
         self.set("mappings", json!([{ "type": "value", "options": words }]))
     }
 
-    /// The highest value that a bar has room for.
+    /// A setting that holds for all series.
     pub(crate) fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.defaults.insert(key.into(), value.into());
         self
     }
 
-    /// Another look for how numbers are drawn, beside the defaults of the kind.
+    /// Another look than the kind of panel has.
     pub(crate) fn custom(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.defaults["custom"][key] = value.into();
         self
     }
 
+    /// A setting of the panel itself.
     pub(crate) fn option(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.options[key] = value.into();
         self

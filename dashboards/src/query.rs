@@ -24,6 +24,11 @@ pub(crate) fn highest(selector: &str) -> String {
     format!("max_over_time({selector}[$__range])")
 }
 
+/// The lowest value in the range that is shown.
+pub(crate) fn lowest(selector: &str) -> String {
+    format!("min_over_time({selector}[$__range])")
+}
+
 /// The last value in the range that is shown.
 pub(crate) fn last(selector: &str) -> String {
     format!("last_over_time({selector}[$__range])")

@@ -2,7 +2,7 @@
 
 #[expect(dead_code, reason = "it knows other parts, too")]
 #[path = "../../service/tests/shutdown/parts.rs"]
-mod parts;
+pub(crate) mod parts;
 
 use std::{
     collections::BTreeSet,

@@ -5,7 +5,7 @@ use crate::{
     dashboard::{Line, Row, line, row},
     names,
     panel::{Panel, Unit},
-    query::{Query, count, highest, last, of, rate, sum, with},
+    query::{Query, count, highest, last, lowest, of, rate, sum, with},
 };
 
 pub(crate) fn now() -> Row {
@@ -40,8 +40,8 @@ fn stopping_only(metric: &str) -> String {
 }
 
 pub(crate) fn lost() -> Panel {
-    let about = "Requests that were in flight when a stop began and got no whole answer, by all stops in the range: cut at a \
-                 deadline, or left by their clients. The report and the log of the instance name them.";
+    let about = "Requests that were in flight when a stop of the range began, and got no whole answer: cut at a deadline, or left by \
+                 their clients. Of several stops of one instance, the worst counts. The report and the log of the instance name them.";
     let lost = sum("", &highest(&with(names::REQUESTS, "outcome=\"aborted\"")));
     Panel::stat("Requests lost", Unit::Count, about).none_is_good().query(Query::instant("", lost))
 }
@@ -61,10 +61,12 @@ pub(crate) fn ready() -> Panel {
 }
 
 fn unclean() -> Panel {
-    let about = "Runs that ended without a report, by SIGKILL, for want of memory, or with the machine, ever since the instances \
-                 keep count. Each may have lost requests that nobody has counted.";
-    let unclean = sum("", &last(&of(names::UNCLEAN_EXITS)));
-    Panel::stat("Unclean exits", Unit::Count, about).none_is_good().query(Query::instant("", unclean))
+    let about = "Runs that ended without a report, by SIGKILL, for want of memory, or with the machine, as far as the range goes. Each \
+                 may have lost requests that nobody has counted.";
+    // The count goes on from run to run: its rise is what happened.
+    let (last, first) = (last(&of(names::UNCLEAN_EXITS)), lowest(&of(names::UNCLEAN_EXITS)));
+    let panel = Panel::stat("Unclean exits", Unit::Count, about).none_is_good();
+    panel.query(Query::instant("", sum("", &format!("{last} - {first}"))))
 }
 
 fn build() -> Panel {
