@@ -168,13 +168,16 @@ impl Panel {
         self.by_name(name, &[("color", json!({ "mode": "fixed", "fixedColor": color }))])
     }
 
-    /// Makes one table of all queries, with these columns in this order: a label, or `Value #A` for the first query.
+    /// Makes one table of all queries, with these columns in this order: a label, or `Value #A` for the first query. Values that are
+    /// not among them are not shown.
     pub(crate) fn columns(mut self, columns: &[(&str, &str)]) -> Self {
         let order: Map<_, _> =
             columns.iter().enumerate().map(|(i, (label, _))| ((*label).to_owned(), i.into())).collect();
         let names: Map<_, _> =
             columns.iter().map(|(label, name)| ((*label).to_owned(), (*name).to_owned().into())).collect();
-        let hidden = json!({ "Time": true, "__name__": true, "job": true });
+        let own = ["Time", "__name__", "job"].map(str::to_owned).into_iter();
+        let hidden = own.chain((0..self.queries.len()).map(value)).filter(|name| !names.contains_key(name));
+        let hidden: Map<_, _> = hidden.map(|name| (name, true.into())).collect();
         self.transformations = vec![
             json!({ "id": "merge", "options": {} }),
             json!({

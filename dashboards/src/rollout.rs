@@ -39,7 +39,7 @@ fn timeline() -> Panel {
 }
 
 fn stopped() -> Panel {
-    let about = "Instances that began to stop in the range, or have just done so.";
+    let about = "Instances that began to stop in the range.";
     let stopped = format!(
         "count({} > 0) or 0 * {}",
         highest(&of(names::SHUTDOWN_STARTED)),

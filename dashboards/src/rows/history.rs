@@ -52,13 +52,11 @@ fn last_stops() -> Panel {
             (&values[4], "aborted"),
             (&values[5], "rejected"),
             (&values[6], "final scrape"),
-            (&values[0], "known"),
         ])
         .by_name("at", &[("unit", json!(Unit::Moment.as_str()))])
         .by_name("took", &[("unit", json!(Unit::Seconds.as_str()))])
         .by_name("aborted", &[("custom.cellOptions", json!({ "type": "color-background", "mode": "basic" }))])
         .by_name("final scrape", &[("mappings", yes_or_no), ("custom.cellOptions", json!({ "type": "color-text" }))])
-        .by_name("known", &[("custom.hidden", json!(true))])
 }
 
 fn outcomes() -> Panel {
