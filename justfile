@@ -32,6 +32,12 @@ bench-stop:
 dashboards:
     cargo run --package dashboards
 
+# Hold the dashboards against the types of @grafana/schema; needs Node.js
+dashboards-schema:
+    npm ci --prefix dashboards/schema
+    npm test --prefix dashboards/schema
+    npm run check --prefix dashboards/schema
+
 # Run the service on its default ports
 run *ARGS:
     cargo run --package service -- {{ARGS}}

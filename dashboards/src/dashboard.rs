@@ -100,7 +100,7 @@ fn others() -> Value {
 fn source() -> Value {
     json!({
         "name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus",
-        "current": {}, "hide": 0, "includeAll": false, "multi": false, "options": [], "refresh": 1, "regex": "",
+        "current": { "text": "", "value": "" }, "hide": 0, "includeAll": false, "multi": false, "options": [], "refresh": 1, "regex": "",
     })
 }
 
@@ -128,7 +128,7 @@ fn shutdowns() -> Value {
     let expression = format!("max_over_time({}[$__rate_interval]) * 1000 > 0", of(names::SHUTDOWN_STARTED));
     json!({
         "name": "Shutdowns", "enable": true, "hide": false, "iconColor": "orange", "datasource": datasource(),
-        "expr": expression, "step": "1s", "useValueForTime": true,
+        "target": { "refId": "Anno", "expr": expression, "interval": "1s" }, "useValueForTime": true,
         "titleFormat": "shutdown", "textFormat": "{{instance}}", "tagKeys": "instance",
     })
 }

@@ -20,7 +20,8 @@ fn expressions() -> Vec<String> {
     let targets = panels().into_iter().flat_map(|panel| panel["targets"].as_array().expect("a list").clone());
     let annotations = dashboards()
         .into_iter()
-        .flat_map(|dashboard| dashboard["annotations"]["list"].as_array().expect("a list").clone());
+        .flat_map(|dashboard| dashboard["annotations"]["list"].as_array().expect("a list").clone())
+        .map(|annotation| annotation["target"].clone());
     targets.chain(annotations).map(|asks| asks["expr"].as_str().expect("text").to_owned()).collect()
 }
 

@@ -98,11 +98,13 @@ fn asked_by_dashboards() -> Vec<Asked> {
             let list = |of: &Value| of.as_array().cloned().unwrap_or_default();
             let targets = list(&dashboard["panels"]).into_iter().flat_map(move |panel| {
                 let title = panel["title"].clone();
-                list(&panel["targets"]).into_iter().map(move |target| Asked::new(&title, &target, "legendFormat"))
+                list(&panel["targets"])
+                    .into_iter()
+                    .map(move |target| Asked::new(&title, &target, &target["legendFormat"]))
             });
             let marks = list(&dashboard["annotations"]["list"]);
             targets
-                .chain(marks.into_iter().map(|mark| Asked::new(&mark["name"], &mark, "textFormat")))
+                .chain(marks.into_iter().map(|mark| Asked::new(&mark["name"], &mark["target"], &mark["textFormat"])))
                 .collect::<Vec<_>>()
         })
         .collect();
@@ -111,11 +113,11 @@ fn asked_by_dashboards() -> Vec<Asked> {
 }
 
 impl Asked {
-    fn new(by: &Value, query: &Value, legend: &str) -> Self {
-        let text = |key: &str| query[key].as_str().expect("text").to_owned();
+    fn new(by: &Value, query: &Value, legend: &Value) -> Self {
+        let text = |of: &Value| of.as_str().expect("text").to_owned();
         let labels =
             text(legend).split("{{").skip(1).filter_map(|rest| Some(rest.split_once("}}")?.0.to_owned())).collect();
-        Self { by: by.to_string(), expression: text("expr"), labels }
+        Self { by: by.to_string(), expression: text(&query["expr"]), labels }
     }
 }
 
