@@ -10,6 +10,8 @@ use axum::{Json, Router, extract::State, http::StatusCode, response::IntoRespons
 use metrics_exporter_prometheus::PrometheusHandle;
 use winddown::{Readiness, Shutdown, Status};
 
+use crate::telemetry;
+
 pub(crate) fn router(stop: &Shutdown, metrics: PrometheusHandle) -> Router {
     let probes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
@@ -17,7 +19,7 @@ pub(crate) fn router(stop: &Shutdown, metrics: PrometheusHandle) -> Router {
         .route("/readyz", get(readyz))
         .with_state(stop.readiness());
     let views = Router::new()
-        .route("/metrics", stop.metrics(move || metrics.render()))
+        .route("/metrics", stop.metrics(move || telemetry::render(&metrics)))
         .route("/shutdown", get(status))
         .with_state(stop.clone());
     probes.merge(views)

@@ -178,7 +178,7 @@ impl Config {
 
     /// The shutdown that these settings describe.
     pub(crate) fn shutdown(&self) -> Result<Shutdown, Refusal> {
-        let mut builder = self.builder();
+        let mut builder = self.builder().version(env!("CARGO_PKG_VERSION"));
         if let Some(path) = &self.shutdown_report {
             builder = builder.report_file(path);
         }

@@ -6,8 +6,10 @@ use std::{
 };
 
 use clap::ValueEnum;
-use metrics::{describe_gauge, gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -67,6 +69,8 @@ pub(crate) fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let handle = prometheus()?.install_recorder()?;
     record_build_info();
     traces::describe();
+    Collector::default().describe();
+    describe_runtime();
     Ok(handle)
 }
 
@@ -80,6 +84,30 @@ fn record_build_info() {
     describe_gauge!("build_info", "1, labelled with the version and revision of this build");
     let revision = option_env!("GIT_REVISION").unwrap_or("unknown");
     gauge!("build_info", "version" => env!("CARGO_PKG_VERSION"), "revision" => revision).set(1);
+}
+
+/// What a scraper gets: beside what is counted all along, what the process and its runtime are like right now.
+pub(crate) fn render(metrics: &PrometheusHandle) -> String {
+    Collector::default().collect();
+    record_runtime();
+    metrics.render()
+}
+
+fn describe_runtime() {
+    describe_gauge!("tokio_workers_count", "threads that run tasks");
+    describe_gauge!("tokio_live_tasks_count", "tasks that have not ended");
+    describe_gauge!("tokio_global_queue_depth", "tasks that wait for a worker in the common queue");
+    describe_counter!("tokio_total_busy_duration", "microseconds that all workers were busy");
+}
+
+fn record_runtime() {
+    let runtime = Handle::current().metrics();
+    let workers = 0..runtime.num_workers();
+    let busy: Duration = workers.map(|worker| runtime.worker_total_busy_duration(worker)).sum();
+    gauge!("tokio_workers_count").set(runtime.num_workers() as f64);
+    gauge!("tokio_live_tasks_count").set(runtime.num_alive_tasks() as f64);
+    gauge!("tokio_global_queue_depth").set(runtime.global_queue_depth() as f64);
+    counter!("tokio_total_busy_duration").absolute(busy.as_micros() as u64);
 }
 
 /// Keeps the recorder's memory flat, until the stop.

@@ -7,7 +7,8 @@ use crate::{
     audit::AuditLog,
     budget::{Budget, BudgetError, Part, Split},
     causes::{Causes, SecondSignal},
-    inner::Inner,
+    inner::{Inner, Records},
+    last_run::LastRun,
     metrics, report,
     server::transport::Transport,
 };
@@ -21,6 +22,7 @@ pub struct Builder {
     second_signal: SecondSignal,
     report_file: Option<PathBuf>,
     audit_log: Option<PathBuf>,
+    version: Option<String>,
 }
 
 /// The settings were refused. Nothing was bound or written.
@@ -94,7 +96,17 @@ impl Builder {
         self
     }
 
+    /// The version of the program, for the report and the `last_shutdown_info` of the next start. Defaults to none.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
     /// Where the report is written as JSON. Defaults to nowhere.
+    ///
+    /// The next start with the same path tells what it says as `last_shutdown_*`. While the process runs, a file beside it, with
+    /// `.running` behind its name, marks that; one that is left over counts as one more of `unclean_exits_total`.
     #[must_use]
     pub fn report_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.report_file = Some(path.into());
@@ -126,14 +138,17 @@ impl Builder {
     /// As [`Builder::plan`], and a file that cannot be written.
     pub fn build(self) -> Result<Shutdown, BuildError> {
         let (budget, transport) = self.plan()?;
-        let Self { second_signal, report_file, audit_log, .. } = self;
+        let Self { second_signal, report_file, audit_log, version, .. } = self;
         if let Some(path) = &report_file {
             report::check_path(path).map_err(|source| BuildError::ReportFile { path: path.clone(), source })?;
         }
         let audit = audit_log
             .map(|path| AuditLog::open(&path).map_err(|source| BuildError::AuditLog { path, source }))
             .transpose()?;
+        let last_run = report_file.as_deref().map(LastRun::look).unwrap_or_default();
         metrics::register();
-        Ok(Shutdown::of(Inner::new(budget, transport, Causes::new(second_signal), report_file, audit)))
+        metrics::register_last_run(&last_run);
+        let records = Records { report_file, audit, version, last_run };
+        Ok(Shutdown::of(Inner::new(budget, transport, Causes::new(second_signal), records)))
     }
 }

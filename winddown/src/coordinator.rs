@@ -220,8 +220,13 @@ impl Coordinator {
     }
 
     fn enter(&self, phase: Phase, budget: Option<Duration>) {
+        if phase == Phase::Running {
+            self.inner.records.last_run.begin();
+        }
         // A process that never got so far leaves no log of nothing.
-        if let Some(audit) = self.inner.audit.as_ref().filter(|audit| phase == Phase::Running || audit.has_begun()) {
+        if let Some(audit) =
+            self.inner.records.audit.as_ref().filter(|audit| phase == Phase::Running || audit.has_begun())
+        {
             audit.write(Event::Phase(phase.as_str()));
         }
         tracing::debug!(%phase, ?budget, "phase");

@@ -25,6 +25,7 @@ use crate::{
     budget::Budget,
     causes::{Causes, Decision},
     hook::{BoxError, Hooks},
+    last_run::LastRun,
     lifecycle::{Cause, Lifecycle},
     metrics,
     report::{PhaseReport, Report},
@@ -44,7 +45,6 @@ pub(crate) type StartStep = Pin<Box<dyn Future<Output = Result<(), BoxError>> + 
 pub(crate) struct Inner {
     pub(crate) budget: Budget,
     pub(crate) transport: Transport,
-    pub(crate) audit: Option<AuditLog>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) tokens: Tokens,
     pub(crate) forced: CancellationToken,
@@ -58,10 +58,19 @@ pub(crate) struct Inner {
     forced_by: OnceLock<Signal>,
     /// A cause came that changed nothing.
     repeated: AtomicBool,
-    report_file: Option<PathBuf>,
+    pub(crate) records: Records,
     servers: Mutex<Vec<Running>>,
     found: Mutex<Found>,
     start_up: Mutex<Vec<StartStep>>,
+}
+
+/// What the process leaves for others to read, and has found.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    pub(crate) report_file: Option<PathBuf>,
+    pub(crate) audit: Option<AuditLog>,
+    pub(crate) version: Option<String>,
+    pub(crate) last_run: LastRun,
 }
 
 /// What the phases have found out so far.
@@ -81,18 +90,11 @@ pub(crate) struct CutTasks {
 }
 
 impl Inner {
-    pub(crate) fn new(
-        budget: Budget,
-        transport: Transport,
-        causes: Causes,
-        report_file: Option<PathBuf>,
-        audit: Option<AuditLog>,
-    ) -> Self {
+    pub(crate) fn new(budget: Budget, transport: Transport, causes: Causes, records: Records) -> Self {
         let tokens = Tokens::default();
         Self {
             budget,
             transport,
-            audit,
             lifecycle: Arc::new(Lifecycle::new()),
             tasks: Tasks::new(tokens.child()),
             tokens,
@@ -105,7 +107,7 @@ impl Inner {
             runtime: OnceLock::new(),
             forced_by: OnceLock::new(),
             repeated: AtomicBool::new(false),
-            report_file,
+            records,
             servers: Mutex::default(),
             found: Mutex::default(),
             start_up: Mutex::default(),

@@ -77,6 +77,7 @@ mod coordinator;
 mod hook;
 mod http;
 mod inner;
+mod last_run;
 mod lifecycle;
 pub mod metrics;
 mod readiness;

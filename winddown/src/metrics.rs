@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     hook::HookOutcome,
+    last_run::LastRun,
     lifecycle::{Phase, Status},
     report::PhaseReport,
     scrapes::Scrapes,
@@ -49,6 +50,29 @@ pub mod name {
     pub const UNCLEAN_EXITS: &str = "unclean_exits_total";
 }
 
+/// What the last run left, which does not change any more.
+pub(crate) fn register_last_run(last: &LastRun) {
+    counter!(name::UNCLEAN_EXITS).absolute(last.unclean_exits);
+    let Some(stop) = &last.stop else { return };
+    let version = stop.version.clone().unwrap_or_else(|| "unknown".to_owned());
+    let cause = stop.cause().to_owned();
+    gauge!(name::LAST_SHUTDOWN, "outcome" => stop.outcome(), "cause" => cause, "version" => version).set(1);
+    gauge!(name::LAST_SHUTDOWN_AT).set(stop.started_at);
+    gauge!(name::LAST_SHUTDOWN_DURATION).set(stop.seconds);
+    for phase in Phase::ALL.into_iter().filter(Phase::is_of_the_stop) {
+        let found = stop.phases.iter().find(|last| last.phase == phase.as_str());
+        let seconds = found.map_or(0.0, |last| last.seconds);
+        gauge!(name::LAST_SHUTDOWN_PHASE_DURATION, "phase" => phase.as_str()).set(seconds);
+    }
+    let requests = &stop.requests;
+    for (outcome, count) in
+        [("completed", requests.completed), ("aborted", requests.aborted), ("rejected", requests.rejected)]
+    {
+        gauge!(name::LAST_SHUTDOWN_REQUESTS, "outcome" => outcome).set(count as f64);
+    }
+    gauge!(name::LAST_SHUTDOWN_FINAL_SCRAPE).set(f64::from(u8::from(stop.final_scrape_complete())));
+}
+
 /// Describes every metric and registers the counters at zero: one that is born at 3 has an `increase()` of 0.
 pub(crate) fn register() {
     describe_gauge!(name::LIFECYCLE_PHASE, "1 for the phase that the process is in, 0 for the others");
@@ -76,6 +100,16 @@ pub(crate) fn register() {
         name::SCRAPERS,
         "scrapers that are known; those that come regularly get one more chance at the end"
     );
+    describe_gauge!(name::LAST_SHUTDOWN, "1, labelled with how the last run was stopped, by whom, and its version");
+    describe_gauge!(name::LAST_SHUTDOWN_AT, "when the stop of the last run was asked for");
+    describe_gauge!(name::LAST_SHUTDOWN_DURATION, "seconds that the stop of the last run took");
+    describe_gauge!(name::LAST_SHUTDOWN_PHASE_DURATION, "seconds that a phase of the last run's stop took");
+    describe_gauge!(name::LAST_SHUTDOWN_REQUESTS, "fate of the requests of the last run's stop");
+    describe_gauge!(
+        name::LAST_SHUTDOWN_FINAL_SCRAPE,
+        "1 if a scraper was due at the end of the last run, and all that were had the final values"
+    );
+    describe_counter!(name::UNCLEAN_EXITS, "runs that ended without a report: killed, or out of memory");
     for phase in Phase::ALL.into_iter().filter(Phase::is_of_the_stop) {
         counter!(name::PHASE_TIMEOUTS, "phase" => phase.as_str()).absolute(0);
         gauge!(name::PHASE_DURATION, "phase" => phase.as_str()).set(0.0);

@@ -31,6 +31,8 @@ pub(crate) const SCHEMA: u32 = 1;
 #[non_exhaustive]
 pub struct Report {
     pub(crate) schema: u32,
+    /// The version of the program, if it was told.
+    pub version: Option<String>,
     /// Who asked.
     pub cause: Cause,
     /// The repeated signal that forced it, if one did.
@@ -64,6 +66,8 @@ pub struct Report {
     pub task_panics: Vec<TaskPanic>,
     /// The wait for a last scrape; none when the stop did not come so far.
     pub last_scrape: Option<LastScrape>,
+    /// Runs before this one that ended without a report, so far.
+    pub unclean_exits: u64,
     /// What stands outside the runtime and outlives it: the hard deadline, and who listens for a signal that forces.
     #[serde(skip)]
     pub(crate) guards: Option<(Watchdog, Forwarding)>,

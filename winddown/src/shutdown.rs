@@ -135,7 +135,7 @@ impl Shutdown {
         let inner = self.inner.clone();
         // An admin server outlives the others: it hangs on no token but its own.
         let tokens = if admin { Tokens::default() } else { inner.tokens.child() };
-        let (totals, audit) = (inner.totals.clone(), inner.audit.clone());
+        let (totals, audit) = (inner.totals.clone(), inner.records.audit.clone());
         #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
         let mut server = Server::new(name.clone(), admin, inner.transport.clone(), tokens, totals, audit);
         #[cfg(feature = "tls")]

@@ -1,33 +1,45 @@
-//! The stop as a trace of its own: a span from T0 to the flush, and in it one for each phase that is over.
+//! The stop as a trace of its own: a span from T0 to the flush, in it one for each phase that is over, and in these one for each hook.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Span, SpanBuilder, Status, TraceContextExt, Tracer},
+    trace::{SpanBuilder, Status, TraceContextExt, Tracer},
 };
 use opentelemetry_sdk::trace::SdkTracer;
-use winddown::Shutdown;
+use winddown::{HookReport, PhaseReport, Shutdown};
 
 /// Makes them from what the lifecycle found, which no watcher could miss.
 pub(super) fn record(tracer: &SdkTracer, stop: &Shutdown) {
     let status = stop.status();
     let flush = SystemTime::now() - status.in_phase;
-    let mut began = status.phases_done.iter().fold(flush, |at, phase| at - phase.duration);
-    let whole = SpanBuilder::from_name("shutdown").with_start_time(began);
-    let whole = tracer.build_with_context(whole, &Context::new());
-    let context = Context::new().with_span(whole);
+    let done = status.phases_done.last().map_or(Duration::ZERO, |phase| phase.at + phase.duration);
+    let t0 = flush - done;
+    let whole = under(tracer, &Context::new(), "shutdown", t0);
     if let Some(cause) = status.cause {
-        context.span().set_attribute(KeyValue::new("shutdown.cause", cause.to_string()));
+        whole.span().set_attribute(KeyValue::new("shutdown.cause", cause.to_string()));
     }
-    for phase in status.phases_done {
-        let part = SpanBuilder::from_name(phase.phase.to_string()).with_start_time(began);
-        let mut part = tracer.build_with_context(part, &context);
-        if phase.overran {
-            part.set_status(Status::error(format!("it overran its {:?}", phase.budget)));
+    for PhaseReport { phase, at, duration, budget, overran, .. } in status.phases_done {
+        let part = under(tracer, &whole, phase.to_string(), t0 + at);
+        if overran {
+            part.span().set_status(Status::error(format!("it overran its {budget:?}")));
         }
-        began += phase.duration;
-        part.end_with_timestamp(began);
+        for HookReport { hook, at, duration, outcome, .. } in
+            status.hooks_done.iter().filter(|hook| hook.phase == phase)
+        {
+            let work = under(tracer, &part, hook.clone(), t0 + *at);
+            if *outcome != winddown::HookOutcome::Ok {
+                work.span().set_status(Status::error(outcome.to_string()));
+            }
+            work.span().end_with_timestamp(t0 + *at + *duration);
+        }
+        part.span().end_with_timestamp(t0 + at + duration);
     }
-    context.span().end_with_timestamp(flush);
+    whole.span().end_with_timestamp(flush);
+}
+
+/// A span that began at `at`, in the one of `context`.
+fn under(tracer: &SdkTracer, context: &Context, name: impl Into<String>, at: SystemTime) -> Context {
+    let span = SpanBuilder::from_name(name.into()).with_start_time(at);
+    Context::new().with_span(tracer.build_with_context(span, context))
 }

@@ -22,9 +22,6 @@ use crate::{
     wire::{Wire, get},
 };
 
-/// What metrics begin with that the code does not have yet. To be emptied when it does: this test says so.
-const NOT_YET: [&str; 4] = ["last_shutdown_", "unclean_exits_", "process_", "tokio_"];
-
 const INTERVAL: Duration = Duration::from_secs(1);
 
 #[test]
@@ -34,8 +31,8 @@ fn every_query_of_the_dashboards_and_the_rules_finds_something() {
     let Some(life) = Life::begin(rules.path()) else { return };
     life.never_starts();
     life.is_killed();
-    life.is_busy_and_stops_badly();
     life.hangs_when_it_stops();
+    life.is_busy_and_stops_badly();
     life.ends_well();
     // The process is gone, and with it whatever an instant query would find by itself.
     life.prometheus.await_some("up == 0");
@@ -43,11 +40,10 @@ fn every_query_of_the_dashboards_and_the_rules_finds_something() {
     let (names, mut empty) = (life.names(), Vec::new());
     for asked in asked_by_dashboards().into_iter().chain(life.asked_by_rules()) {
         let metrics = promql::metrics(&asked.expression);
-        let not_yet: Vec<_> = metrics.iter().filter(|metric| is_not_yet(metric)).collect();
-        let unknown: Vec<_> = metrics.iter().filter(|metric| !names.contains(*metric) && !is_not_yet(metric)).collect();
+        let unknown: Vec<_> = metrics.iter().filter(|metric| !names.contains(*metric)).collect();
         assert_eq!(unknown, Vec::<&String>::new(), "nobody has such a metric: {asked:?}");
         let found = life.find(&asked.expression);
-        if found.is_empty() && not_yet.is_empty() {
+        if found.is_empty() {
             empty.push(format!("{}: {}", asked.by, asked.expression));
         }
         for label in asked.labels {
@@ -56,12 +52,6 @@ fn every_query_of_the_dashboards_and_the_rules_finds_something() {
         }
     }
     assert!(empty.is_empty(), "these find nothing:\n{}", empty.join("\n"));
-    let come: Vec<_> = names.iter().filter(|name| is_not_yet(name)).collect();
-    assert!(come.is_empty(), "take what these begin with off NOT_YET: {come:?}");
-}
-
-fn is_not_yet(metric: &str) -> bool {
-    NOT_YET.iter().any(|beginning| metric.starts_with(beginning))
 }
 
 /// One query, by whom, and the labels that its legend shows.

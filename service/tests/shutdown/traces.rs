@@ -89,16 +89,22 @@ fn c36_every_span_of_a_stop_reaches_the_collector_before_the_exit() {
     assert_eq!(panic.status.as_ref().map(|status| status.code), Some(StatusCode::Error as i32));
 }
 
-/// One span, and in it one for each phase before the flush, one after the other.
+/// One span, and in it one for each phase before the flush, one after the other, and in its phase one for the hook.
 fn assert_is_a_stop(spans: &[Span]) {
+    let (hooks, spans): (Vec<_>, Vec<_>) = spans.iter().cloned().partition(|span| span.name == "database pool");
+    let release = spans.iter().find(|span| span.name == "release").expect("it is a phase");
+    assert_eq!(hooks.iter().map(|hook| &hook.parent_span_id).collect::<Vec<_>>(), [&release.span_id]);
+    let within = release.start_time_unix_nano..=release.end_time_unix_nano;
+    assert!(within.contains(&hooks[0].start_time_unix_nano), "{hooks:?} in {release:?}");
+    let spans = &spans[..];
     let [phases @ .., whole] = spans else { panic!("it has spans") };
     let names: Vec<_> = phases.iter().map(|phase| phase.name.as_str()).collect();
     assert_eq!((whole.name.as_str(), names), ("shutdown", vec!["lame_duck", "drain", "background", "release"]));
     assert_eq!(text(whole, "shutdown.cause").as_deref(), Some("signal TERM"));
-    let ends = phases.iter().map(|phase| phase.end_time_unix_nano);
-    let begins: Vec<_> =
-        phases.iter().map(|phase| phase.start_time_unix_nano).chain([whole.end_time_unix_nano]).collect();
-    assert_eq!((begins[0], &begins[1..]), (whole.start_time_unix_nano, &ends.collect::<Vec<_>>()[..]));
+    let moments = phases.iter().flat_map(|phase| [phase.start_time_unix_nano, phase.end_time_unix_nano]);
+    let moments: Vec<_> =
+        [whole.start_time_unix_nano].into_iter().chain(moments).chain([whole.end_time_unix_nano]).collect();
+    assert!(moments.is_sorted(), "{moments:?}");
     assert!(phases.iter().all(|phase| phase.trace_id == whole.trace_id && phase.parent_span_id == whole.span_id));
 }
 
@@ -133,7 +139,7 @@ fn c36_collector_that_is_down_is_told_by_the_metric_the_report_and_the_exit_code
     await_lost(&service, 2);
     finish(late);
     service.expect_exit(11);
-    assert_eq!(lost(&service), "7 of 7 spans did not reach the collector", "two of requests, five of the stop");
+    assert_eq!(lost(&service), "8 of 8 spans did not reach the collector", "two of requests, six of the stop");
     let logged = r#""message":"hook failed","phase":"flush","hook":"traces""#;
     assert!(service.stderr().contains(logged), "no {logged} in\n{}", service.stderr());
 
@@ -149,7 +155,7 @@ fn c36_collector_that_never_answers_costs_the_flush_budget_and_no_more() {
         let mut service = Service::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), ("FLUSH_TIMEOUT", budget), WAIT]);
         drop(service.idle("before"));
         let exit = stop(&mut service, 11);
-        assert_eq!(lost(&service), "7 of 7 spans did not reach the collector", "two of requests, five of the stop");
+        assert_eq!(lost(&service), "8 of 8 spans did not reach the collector", "two of requests, six of the stop");
         assert_costs_no_more_than(humantime::parse_duration(budget).unwrap(), &exit);
     }
 }

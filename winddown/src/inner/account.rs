@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CutTasks, Found, Inner};
+use super::{CutTasks, Found, Inner, Records};
 use crate::{
     hook::HookStatus,
     lifecycle::Cause,
@@ -39,6 +39,8 @@ impl Inner {
         let (panicked_tasks, task_panics) = self.tasks.panics();
         let report = Report {
             schema: SCHEMA,
+            version: self.records.version.clone(),
+            unclean_exits: self.records.last_run.unclean_exits,
             exit_code: 0,
             guards: None,
             started_at: metrics::unix_seconds(stop.at),
@@ -73,10 +75,16 @@ impl Inner {
         report
     }
 
-    /// Writes the report where it is wanted. A process that could not start must not overwrite what the last stop left.
+    /// Writes the report where it is wanted, and takes away the mark of a process that runs. A process that could not start must
+    /// not overwrite what the last stop left.
     pub(crate) fn write_report(&self, report: &Report) -> io::Result<()> {
-        match &self.report_file {
-            Some(path) if !matches!(report.cause, Cause::StartFailed { .. }) => report.write(path),
+        let Records { report_file, last_run, .. } = &self.records;
+        match report_file {
+            Some(path) if !matches!(report.cause, Cause::StartFailed { .. }) => {
+                let written = report.write(path);
+                last_run.settle();
+                written
+            }
             _ => Ok(()),
         }
     }

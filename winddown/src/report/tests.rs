@@ -4,6 +4,8 @@ use crate::hook::HookOutcome;
 fn report() -> Report {
     Report {
         schema: SCHEMA,
+        version: Some("0.1.0".into()),
+        unclean_exits: 0,
         exit_code: 0,
         guards: None,
         cause: Cause::Signal { signal: Signal::Term },
