@@ -6,6 +6,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -120,8 +121,8 @@ impl LastRun {
             let marker = Some(Marker { path, file: Mutex::default() });
             return Self { stop, unclean_exits, marker };
         };
-        if file.try_lock().is_err() {
-            // Another instance runs with the same report, as in a handoff: it keeps its mark, and this one has none.
+        if !is_ours(&file) {
+            // Another instance runs with the same report, or just ended, as in a handoff: the mark is its own, and this one has none.
             return Self { stop, unclean_exits, marker: None };
         }
         // A crash before the count was written counts, too.
@@ -133,11 +134,7 @@ impl LastRun {
     pub(crate) fn begin(&self) {
         let Some(Marker { path, file }) = &self.marker else { return };
         let mut file = lock(file);
-        let marked = match file.take() {
-            Some(file) => Ok(file),
-            None => OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path),
-        };
-        match marked.and_then(|file| mark(file, self.unclean_exits)) {
+        match mark(path, file.take(), self.unclean_exits) {
             Ok(marked) => *file = marked,
             Err(error) => tracing::warn!(path = %path.display(), %error, "a crash of this run will not be counted"),
         }
@@ -146,23 +143,33 @@ impl LastRun {
     /// The process ends in good order.
     pub(crate) fn settle(&self) {
         if let Some(Marker { path, file }) = &self.marker
-            && lock(file).take().is_some()
+            && let Some(held) = lock(file).take()
         {
-            let _ = std::fs::remove_file(path); // what stays is unlocked, and counted: rather one too many than none
+            // While it is held: a start that found it free would count a crash.
+            let _ = std::fs::remove_file(path); // what stays is counted: rather one too many than none
+            drop(held);
         }
     }
 }
 
-/// Takes the file and writes the count into it. `None` if another instance was faster.
-fn mark(mut file: File, unclean_exits: u64) -> io::Result<Option<File>> {
-    // A lock that is ours already is granted again.
-    if file.try_lock().is_err() {
-        return Ok(None);
-    }
+/// Writes the count into the file that is ours, or into a new one. `None` if another instance was faster.
+fn mark(path: &Path, ours: Option<File>, unclean_exits: u64) -> io::Result<Option<File>> {
+    let ours = match ours {
+        Some(_) => ours,
+        None => {
+            Some(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?).filter(is_ours)
+        }
+    };
+    let Some(mut file) = ours else { return Ok(None) };
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{unclean_exits}")?;
     Ok(Some(file))
+}
+
+/// Takes the lock, of a file that is still in its folder: whoever held it before may have taken it away.
+fn is_ours(file: &File) -> bool {
+    file.try_lock().is_ok() && file.metadata().is_ok_and(|file| file.nlink() > 0)
 }
 
 fn count(file: &mut File) -> Option<u64> {
