@@ -150,6 +150,16 @@ impl Panel {
         self
     }
 
+    /// Lines on top of each other, so that the highest is the sum.
+    pub(crate) fn stacked(self) -> Self {
+        self.custom("stacking", json!({ "group": "A", "mode": "normal" }))
+    }
+
+    /// The cells of this column are filled with the colour of their value.
+    pub(crate) fn filled(self, column: &str) -> Self {
+        self.by_name(column, &[("custom.cellOptions", json!({ "type": "color-background", "mode": "basic" }))])
+    }
+
     /// A setting of the panel itself.
     pub(crate) fn option(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.options[key] = value.into();

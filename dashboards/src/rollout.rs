@@ -62,7 +62,7 @@ fn ready() -> Panel {
         .color("ready", "green")
         .color("starting", "blue")
         .color("stopping", "orange")
-        .custom("stacking", json!({ "group": "A", "mode": "normal" }))
+        .stacked()
         .query(Query::range("ready", in_phase("running")))
         .query(Query::range("starting", in_phase("starting")))
         .query(Query::range("stopping", in_phase(&stopping.join("|"))))
@@ -71,7 +71,7 @@ fn ready() -> Panel {
 fn versions() -> Panel {
     let about = "Instances of each version.";
     Panel::lines("Versions", Unit::Count, about)
-        .custom("stacking", json!({ "group": "A", "mode": "normal" }))
+        .stacked()
         .query(Query::range("{{version}} {{revision}}", count("version, revision", &of(names::BUILD))))
 }
 
@@ -82,9 +82,7 @@ fn what_clients_see() -> Row {
 fn answered() -> Panel {
     let about = "Requests answered, each second, by instance: what one gives up, the others must take.";
     let by_instance = sum("instance", &rate(&requests::answered()));
-    Panel::lines("Answered", Unit::RequestsPerSecond, about)
-        .custom("stacking", json!({ "group": "A", "mode": "normal" }))
-        .query(Query::range("{{instance}}", by_instance))
+    Panel::lines("Answered", Unit::RequestsPerSecond, about).stacked().query(Query::range("{{instance}}", by_instance))
 }
 
 fn rejected() -> Panel {
@@ -133,9 +131,7 @@ fn stops() -> Panel {
     let panel = seconds
         .into_iter()
         .fold(panel.columns(&columns), |panel, name| panel.by_name(name, &[("unit", json!(Unit::Seconds.as_str()))]));
-    ["aborted", "hooks failed"].into_iter().fold(panel, |panel, name| {
-        panel.by_name(name, &[("custom.cellOptions", json!({ "type": "color-background", "mode": "basic" }))])
-    })
+    panel.filled("aborted").filled("hooks failed")
 }
 
 fn drains() -> Panel {

@@ -146,8 +146,7 @@ impl Builder {
             .map(|path| AuditLog::open(&path).map_err(|source| BuildError::AuditLog { path, source }))
             .transpose()?;
         let last_run = report_file.as_deref().map(LastRun::look).unwrap_or_default();
-        metrics::register();
-        metrics::register_last_run(&last_run);
+        metrics::register(&last_run);
         let records = Records { report_file, audit, version, last_run };
         Ok(Shutdown::of(Inner::new(budget, transport, Causes::new(second_signal), records)))
     }

@@ -80,6 +80,7 @@ impl Coordinator {
         let inner = &self.inner;
         let was_ready = inner.lifecycle.status().phase == Phase::Running;
         inner.totals.begin();
+        inner.hooks.begin(self.t0());
         self.lame_duck(was_ready).await;
         self.drain().await;
         self.background().await;
@@ -177,6 +178,11 @@ impl Coordinator {
         side_by_side.collect::<JoinSet<bool>>().join_all().await;
     }
 
+    /// When the stop was asked for.
+    fn t0(&self) -> Instant {
+        self.inner.lifecycle.status().stop.as_ref().expect("it was asked for").at
+    }
+
     /// How long the admin servers may take to close.
     fn admin_close(&self) -> Duration {
         ADMIN_CLOSE.min(self.inner.budget.part(Part::Flush) / 4)
@@ -186,11 +192,9 @@ impl Coordinator {
     async fn phase(&self, phase: Phase, budget: Duration, work: impl Future<Output = bool>) {
         self.enter(phase, Some(budget));
         let (inner, began) = (&self.inner, Instant::now());
-        let t0 = inner.lifecycle.status().stop.as_ref().map_or(began, |stop| stop.at);
         let kept_back = if phase == Phase::Flush { self.admin_close() } else { Duration::ZERO };
         let terms = Terms {
             phase,
-            t0,
             deadline: began + budget - kept_back,
             forced: inner.forced.clone(),
             cancel_grace: inner.budget.part(Part::CancelGrace),
@@ -206,7 +210,7 @@ impl Coordinator {
             tracing::warn!(%phase, ?duration, ?budget, "the phase overran its budget");
             metrics::phase_timeout(phase);
         }
-        inner.found(|found| found.phases.push(PhaseReport { phase, at: began - t0, duration, budget, overran }));
+        inner.found(|found| found.phases.push(PhaseReport { phase, at: began - self.t0(), duration, budget, overran }));
     }
 
     /// The hooks of a phase, and behind the last ones the last scrape: everything that it could show has happened.

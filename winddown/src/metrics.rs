@@ -50,31 +50,8 @@ pub mod name {
     pub const UNCLEAN_EXITS: &str = "unclean_exits_total";
 }
 
-/// What the last run left, which does not change any more.
-pub(crate) fn register_last_run(last: &LastRun) {
-    counter!(name::UNCLEAN_EXITS).absolute(last.unclean_exits);
-    let Some(stop) = &last.stop else { return };
-    let version = stop.version.clone().unwrap_or_else(|| "unknown".to_owned());
-    let cause = stop.cause().to_owned();
-    gauge!(name::LAST_SHUTDOWN, "outcome" => stop.outcome(), "cause" => cause, "version" => version).set(1);
-    gauge!(name::LAST_SHUTDOWN_AT).set(stop.started_at);
-    gauge!(name::LAST_SHUTDOWN_DURATION).set(stop.seconds);
-    for phase in Phase::ALL.into_iter().filter(Phase::is_of_the_stop) {
-        let found = stop.phases.iter().find(|last| last.phase == phase.as_str());
-        let seconds = found.map_or(0.0, |last| last.seconds);
-        gauge!(name::LAST_SHUTDOWN_PHASE_DURATION, "phase" => phase.as_str()).set(seconds);
-    }
-    let requests = &stop.requests;
-    for (outcome, count) in
-        [("completed", requests.completed), ("aborted", requests.aborted), ("rejected", requests.rejected)]
-    {
-        gauge!(name::LAST_SHUTDOWN_REQUESTS, "outcome" => outcome).set(count as f64);
-    }
-    gauge!(name::LAST_SHUTDOWN_FINAL_SCRAPE).set(f64::from(u8::from(stop.final_scrape_complete())));
-}
-
 /// Describes every metric and registers the counters at zero: one that is born at 3 has an `increase()` of 0.
-pub(crate) fn register() {
+pub(crate) fn register(last: &LastRun) {
     describe_gauge!(name::LIFECYCLE_PHASE, "1 for the phase that the process is in, 0 for the others");
     describe_gauge!(name::SHUTDOWN_STARTED, "when the stop was asked for; 0 while none is under way");
     describe_gauge!(name::SHUTDOWN_DEADLINE, "when the watchdog ends the process; 0 while no stop is under way");
@@ -117,6 +94,30 @@ pub(crate) fn register() {
     for signal in Signal::ALL {
         counter!(name::SIGNALS, "signal" => signal.as_str()).absolute(0);
     }
+    register_last_run(last);
+}
+
+/// What the last run left, which does not change any more.
+fn register_last_run(last: &LastRun) {
+    counter!(name::UNCLEAN_EXITS).absolute(last.unclean_exits);
+    let Some(stop) = &last.stop else { return };
+    let version = stop.version.clone().unwrap_or_else(|| "unknown".to_owned());
+    let cause = stop.cause().to_owned();
+    gauge!(name::LAST_SHUTDOWN, "outcome" => stop.outcome(), "cause" => cause, "version" => version).set(1);
+    gauge!(name::LAST_SHUTDOWN_AT).set(stop.started_at);
+    gauge!(name::LAST_SHUTDOWN_DURATION).set(stop.seconds);
+    for phase in Phase::ALL.into_iter().filter(Phase::is_of_the_stop) {
+        let found = stop.phases.iter().find(|last| last.phase == phase.as_str());
+        let seconds = found.map_or(0.0, |last| last.seconds);
+        gauge!(name::LAST_SHUTDOWN_PHASE_DURATION, "phase" => phase.as_str()).set(seconds);
+    }
+    let requests = &stop.requests;
+    for (outcome, count) in
+        [("completed", requests.completed), ("aborted", requests.aborted), ("rejected", requests.rejected)]
+    {
+        gauge!(name::LAST_SHUTDOWN_REQUESTS, "outcome" => outcome).set(count as f64);
+    }
+    gauge!(name::LAST_SHUTDOWN_FINAL_SCRAPE).set(f64::from(u8::from(stop.final_scrape_complete())));
 }
 
 pub(crate) fn register_hook(hook: &str) {

@@ -55,14 +55,13 @@ fn last_stops() -> Panel {
         ])
         .by_name("at", &[("unit", json!(Unit::Moment.as_str()))])
         .by_name("took", &[("unit", json!(Unit::Seconds.as_str()))])
-        .by_name("aborted", &[("custom.cellOptions", json!({ "type": "color-background", "mode": "basic" }))])
+        .filled("aborted")
         .by_name("final scrape", &[("mappings", yes_or_no), ("custom.cellOptions", json!({ "type": "color-text" }))])
 }
 
 fn outcomes() -> Panel {
     let about = "How the last stop of each running instance went.";
-    let panel =
-        Panel::lines("Outcomes", Unit::Count, about).custom("stacking", json!({ "group": "A", "mode": "normal" }));
+    let panel = Panel::lines("Outcomes", Unit::Count, about).stacked();
     panel.color("clean", "green").query(Query::range("{{outcome}}", count("outcome", &of(names::LAST_SHUTDOWN))))
 }
 

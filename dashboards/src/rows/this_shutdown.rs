@@ -97,7 +97,7 @@ fn hooks() -> Panel {
         .query(Query::table(failures))
         .columns(&[("phase", "phase"), ("hook", "hook"), (&duration_column, "took"), (&failures_column, "failures")])
         .by_name("took", &[("unit", json!(Unit::Seconds.as_str()))])
-        .by_name("failures", &[("custom.cellOptions", json!({ "type": "color-background", "mode": "basic" }))])
+        .filled("failures")
 }
 
 fn overran() -> Panel {

@@ -7,7 +7,7 @@ use opentelemetry::{
     trace::{SpanBuilder, Status, TraceContextExt, Tracer},
 };
 use opentelemetry_sdk::trace::SdkTracer;
-use winddown::{HookReport, PhaseReport, Shutdown};
+use winddown::{PhaseReport, Shutdown};
 
 /// Makes them from what the lifecycle found, which no watcher could miss.
 pub(super) fn record(tracer: &SdkTracer, stop: &Shutdown) {
@@ -24,14 +24,12 @@ pub(super) fn record(tracer: &SdkTracer, stop: &Shutdown) {
         if overran {
             part.span().set_status(Status::error(format!("it overran its {budget:?}")));
         }
-        for HookReport { hook, at, duration, outcome, .. } in
-            status.hooks_done.iter().filter(|hook| hook.phase == phase)
-        {
-            let work = under(tracer, &part, hook.clone(), t0 + *at);
-            if *outcome != winddown::HookOutcome::Ok {
-                work.span().set_status(Status::error(outcome.to_string()));
+        for hook in status.hooks_done.iter().filter(|hook| hook.phase == phase) {
+            let work = under(tracer, &part, hook.hook.clone(), t0 + hook.at);
+            if !hook.is_ok() {
+                work.span().set_status(Status::error(hook.outcome.to_string()));
             }
-            work.span().end_with_timestamp(t0 + *at + *duration);
+            work.span().end_with_timestamp(t0 + hook.at + hook.duration);
         }
         part.span().end_with_timestamp(t0 + at + duration);
     }

@@ -5,21 +5,20 @@ use std::time::{Duration, Instant};
 use crate::{
     frames::{Frames, Said},
     harness::{Service, Signal},
+    observe::best,
     tls,
     wire::{End, Wire},
 };
 
-/// How much an exit may take when nothing is waited for. The best of a few must make it: on a loaded machine one run
-/// measures the neighbours.
+/// How much an exit may take when nothing is waited for.
 const BOUND: Duration = Duration::from_millis(250);
-const TRIES: usize = 4;
 
 /// How many requests are in flight at the signal.
 const LOAD: u32 = 16;
 
 #[test]
 fn c15_idle_tls_connection_costs_no_time() {
-    best("signal to exit, one idle connection over TLS", || {
+    best(BOUND, "signal to exit, one idle connection over TLS", || {
         let (mut service, _) = tls::start(&[]);
         let mut idle = service.idle("idle");
         service.signal(Signal::TERM);
@@ -32,8 +31,8 @@ fn c15_idle_tls_connection_costs_no_time() {
 
 #[test]
 fn c15_idle_http2_connection_costs_no_time() {
-    best("signal to exit, one idle connection over HTTP/2", || idle_http2(Service::start(&[])));
-    best("signal to exit, one idle connection over HTTP/2 and TLS", || idle_http2(tls::start(&[]).0));
+    best(BOUND, "signal to exit, one idle connection over HTTP/2", || idle_http2(Service::start(&[])));
+    best(BOUND, "signal to exit, one idle connection over HTTP/2 and TLS", || idle_http2(tls::start(&[]).0));
 }
 
 fn idle_http2(mut service: Service) -> Duration {
@@ -48,7 +47,7 @@ fn idle_http2(mut service: Service) -> Duration {
 
 #[test]
 fn c16_last_response_over_tls_ends_the_drain() {
-    best("last answer to exit, over TLS", || {
+    best(BOUND, "last answer to exit, over TLS", || {
         let (mut service, _) = tls::start(&[]);
         let work = |i| service.in_flight(&format!("/work/{}", 400 + i), &format!("work-{i}"));
         let wires: Vec<Wire> = (0..LOAD).map(work).collect();
@@ -65,8 +64,8 @@ fn c16_last_response_over_tls_ends_the_drain() {
 
 #[test]
 fn c16_last_response_over_http2_ends_the_drain() {
-    best("last answer to exit, over HTTP/2", || busy_http2(Service::start(&[])));
-    best("last answer to exit, over HTTP/2 and TLS", || busy_http2(tls::start(&[]).0));
+    best(BOUND, "last answer to exit, over HTTP/2", || busy_http2(Service::start(&[])));
+    best(BOUND, "last answer to exit, over HTTP/2 and TLS", || busy_http2(tls::start(&[]).0));
 }
 
 fn busy_http2(mut service: Service) -> Duration {
@@ -84,10 +83,4 @@ fn busy_http2(mut service: Service) -> Duration {
     drop(client);
     service.expect_exit(0);
     answered.elapsed()
-}
-
-fn best(what: &str, mut measure: impl FnMut() -> Duration) {
-    let all: Vec<_> = (0..TRIES).map(|_| measure()).collect();
-    println!("{what}: {all:?}");
-    assert!(all.iter().any(|taken| *taken <= BOUND), "{what}: more than {BOUND:?} every time, {all:?}");
 }

@@ -227,7 +227,7 @@ fn send(wire: &mut Wire, key: &str) -> Result<Response, Broken> {
 }
 
 /// An order, ready to be sent; its key is the id of the request as well.
-fn post(key: &str) -> String {
+pub(crate) fn post(key: &str) -> String {
     let (key, body) = (key.replace([' ', '\''], "-"), r#"{"item":"tea","quantity":2}"#);
     let length = body.len();
     format!(

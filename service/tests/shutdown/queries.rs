@@ -17,9 +17,10 @@ use winddown::Address;
 use crate::{
     handlers::{TIGHT, block_every_worker},
     harness::{PATIENCE, Service, Settings, Signal, free_ports},
+    orders,
     prometheus::{Prometheus, Series, now},
     promql,
-    wire::{Wire, get},
+    wire::Wire,
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -180,7 +181,7 @@ impl Life {
                     for path in ["/hello", "/nowhere", "/fault/panic", "/work/20", "/stream?chunks=2&every_ms=5"] {
                         let _ = wire.get(path, "busy");
                     }
-                    let _ = wire.send(order());
+                    let _ = wire.send(orders::post("order"));
                     let _ = wire.response();
                 }
             });
@@ -250,14 +251,4 @@ impl Life {
         };
         found.unwrap_or_else(|refused| panic!("{}: {filled}", refused.0))
     }
-}
-
-fn order() -> String {
-    let body = r#"{"item":"tea","quantity":2}"#;
-    let head = get("/orders", "order").replace("GET", "POST");
-    let head = head.trim_end();
-    format!(
-        "{head}\r\nidempotency-key: tea\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
 }

@@ -21,6 +21,7 @@ pub(crate) struct Hooks {
     steps: Mutex<Steps>,
     working: Arc<Mutex<Vec<Arc<Work>>>>,
     reports: Mutex<Vec<HookReport>>,
+    /// When the stop was asked for.
     t0: OnceLock<Instant>,
 }
 
@@ -44,8 +45,6 @@ struct Work {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) phase: Phase,
-    /// When the stop was asked for.
-    pub(crate) t0: Instant,
     /// All of them are over by then.
     pub(crate) deadline: Instant,
     /// The stop is forced.
@@ -85,9 +84,13 @@ impl Hooks {
         self.not_run(phase, step, &too_late);
     }
 
+    /// The stop was asked for at `t0`, from which every hook is timed.
+    pub(crate) fn begin(&self, t0: Instant) {
+        let _ = self.t0.set(t0); // a process stops once
+    }
+
     /// Runs the steps of one phase.
     pub(crate) async fn run(&self, terms: Terms) {
-        let _ = self.t0.set(terms.t0); // the same in every phase
         let mut steps = self.take(terms.phase);
         if terms.phase == Phase::Release {
             steps.reverse();
@@ -115,11 +118,11 @@ impl Hooks {
     fn work(&self, hook: Hook, bound: Duration, terms: Terms) -> impl Future<Output = HookReport> + use<> {
         let now = Instant::now();
         let work = Work { phase: terms.phase, hook: hook.name.clone(), since: now, deadline: now + bound };
+        let at = self.since_t0(now);
         let context = HookContext { phase: work.phase, deadline: work.deadline, forced: terms.forced.clone() };
         let (work, working) = (Arc::new(work), self.working.clone());
         lock(&working).push(work.clone());
         async move {
-            let at = work.since.saturating_duration_since(terms.t0);
             let report = hook.run(context, at, terms.given_up()).await;
             lock(&working).retain(|other| !Arc::ptr_eq(other, &work));
             report

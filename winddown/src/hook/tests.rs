@@ -36,7 +36,7 @@ impl Bench {
     /// The same, with a cancel grace of two seconds once it is forced.
     async fn run_until_forced(&self, phase: Phase, forced: &CancellationToken) -> Vec<(String, HookOutcome)> {
         let (deadline, cancel_grace) = (Instant::now() + secs(10), secs(2));
-        self.hooks.run(Terms { phase, t0: Instant::now(), deadline, forced: forced.clone(), cancel_grace }).await;
+        self.hooks.run(Terms { phase, deadline, forced: forced.clone(), cancel_grace }).await;
         self.hooks.reports().into_iter().map(|report| (report.hook, report.outcome)).collect()
     }
 
@@ -208,7 +208,7 @@ async fn a_hook_that_finishes_when_it_is_told_of_the_force_has_done_its_work() {
     hooks.add(Phase::Release, Hook::new("pool", told).into());
     for phase in [Phase::LameDuck, Phase::Release] {
         let (deadline, forced, cancel_grace) = (Instant::now() + secs(10), forced.clone(), secs(2));
-        hooks.run(Terms { phase, t0: Instant::now(), deadline, forced, cancel_grace }).await;
+        hooks.run(Terms { phase, deadline, forced, cancel_grace }).await;
     }
     let outcomes: Vec<_> = hooks.reports().into_iter().map(|report| report.outcome).collect();
     assert_eq!(outcomes, [HookOutcome::Forced, HookOutcome::Ok], "what releases runs in a forced stop, too");
