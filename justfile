@@ -28,6 +28,10 @@ bench-idle:
 bench-stop:
     cargo bench --package benches --bench stop
 
+# What winddown adds to every request, and what a scrape of 200 routes costs
+bench-request:
+    cargo bench --package benches --bench request
+
 # Make the dashboards anew, after a change of a metric or a panel
 dashboards:
     cargo run --package dashboards

@@ -1,4 +1,5 @@
-//! What the benches share: a server in a process of its own, and many idle clients in one thread.
+//! What the benches share: a server in a process of its own, many idle clients in one thread, and requests without a socket.
 
 pub mod clients;
+pub mod requests;
 pub mod server;

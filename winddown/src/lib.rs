@@ -70,6 +70,9 @@
 #![cfg_attr(test, allow(missing_docs))]
 
 pub mod audit;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod budget;
 mod builder;
 mod causes;

@@ -10,7 +10,7 @@ use crate::{
     builder::Builder,
     coordinator::Coordinator,
     hook::{BoxError, Hook, HookContext, Step},
-    http::{scrape, timing::NoteRoute},
+    http::scrape,
     inner::Inner,
     lifecycle::{Cause, Phase, Status as LifecycleStatus},
     readiness::Readiness,
@@ -152,7 +152,7 @@ impl Shutdown {
             Err(error) => tracing::warn!(server = name, %error, "listening, and the kernel does not say where"),
         }
         let ended = running.ended.clone().drop_guard();
-        let accepting = tokio::spawn(accept::serve(server, listener, router.layer(NoteRoute)));
+        let accepting = tokio::spawn(accept::serve(server, listener, accept::prepared(router)));
         let cancel_grace = inner.budget.part(Part::CancelGrace);
         tokio::spawn(async move {
             let _ended = ended;

@@ -10,7 +10,6 @@ use std::{
 use axum::{BoxError, body::Body};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use crate::{http::in_flight::InFlight, server::connection::Connection};
@@ -101,8 +100,8 @@ impl HttpBody for TrackedBody {
 /// A request body that keeps its connection busy: while somebody may still read it, the bytes on the wire are its
 /// own, and the connection must not be taken for an idle one.
 #[derive(Debug)]
-pub(crate) struct Upload {
-    body: Incoming,
+pub(crate) struct Upload<B: HttpBody> {
+    body: B,
     /// It was read to its end.
     whole: bool,
     connection: Arc<Connection>,
@@ -115,14 +114,17 @@ pub(crate) struct Upload {
 #[error("no byte of the request body came for {0:?}")]
 struct Stalled(Duration);
 
-impl Upload {
-    pub(crate) fn new(body: Incoming, connection: Arc<Connection>) -> Self {
+impl<B: HttpBody> Upload<B> {
+    pub(crate) fn new(body: B, connection: Arc<Connection>) -> Self {
         connection.upload_begins();
         Self { body, whole: false, connection, stalled: None }
     }
 }
 
-impl HttpBody for Upload {
+impl<B> HttpBody for Upload<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
     type Error = BoxError;
 
@@ -146,7 +148,7 @@ impl HttpBody for Upload {
     }
 }
 
-impl Drop for Upload {
+impl<B: HttpBody> Drop for Upload<B> {
     fn drop(&mut self) {
         if !self.whole && !self.body.is_end_stream() {
             self.connection.cut_upload();

@@ -8,15 +8,14 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::MatchedPath;
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, uri::PathAndQuery};
 use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     audit::{Event, Outcome},
-    http::{admission::Token, draining::RequestContext, timing},
+    http::{admission::Token, draining::RequestContext, timing::Clock},
     server::{connection::Connection, connections::Listed},
     totals::Totals,
 };
@@ -24,13 +23,17 @@ use crate::{
 /// Longest part of a path or an id that is shown; a client chooses their length.
 const SHOWN: usize = 128;
 
+/// Where a request says its id. As a constant, for a name that is looked up as text is first read letter by letter.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// What is known of a request in flight. Found in the request's extensions, too.
 #[derive(Debug)]
 pub(crate) struct RequestInfo {
     pub(crate) started: Instant,
     pub(crate) method: Method,
-    pub(crate) route: OnceLock<MatchedPath>,
-    uri: Uri,
+    /// That of its route, from there on.
+    pub(crate) clock: OnceLock<Arc<Clock>>,
+    path: Option<PathAndQuery>,
     id: Option<HeaderValue>,
     /// It is in the account of what was cut.
     cut: AtomicBool,
@@ -41,9 +44,9 @@ impl RequestInfo {
         Self {
             started: Instant::now(),
             method: request.method().clone(),
-            route: OnceLock::new(),
-            uri: request.uri().clone(),
-            id: request.headers().get("x-request-id").cloned(),
+            clock: OnceLock::new(),
+            path: request.uri().path_and_query().cloned(),
+            id: request.headers().get(REQUEST_ID).cloned(),
             cut: AtomicBool::new(false),
         }
     }
@@ -53,8 +56,8 @@ impl RequestInfo {
         Self {
             started: self.started,
             method: self.method.clone(),
-            route: self.route.clone(),
-            uri: self.uri.clone(),
+            clock: self.clock.clone(),
+            path: self.path.clone(),
             id: self.id.clone(),
             cut: AtomicBool::new(false),
         }
@@ -101,12 +104,12 @@ pub struct RequestStatus {
 impl RequestStatus {
     pub(crate) fn of(request: &RequestInfo, connection: &Connection) -> Self {
         // A CONNECT has no path, but an authority (RFC 9110 §7.1).
-        let path = request.uri.path_and_query().map_or("*", http::uri::PathAndQuery::path);
+        let path = request.path.as_ref().map_or("*", PathAndQuery::path);
         Self {
             server: connection.server().name.clone(),
             peer: connection.peer().to_string(),
             method: request.method.as_str().chars().take(SHOWN).collect(),
-            route: request.route.get().map(|route| route.as_str().to_owned()),
+            route: request.clock.get().and_then(|clock| clock.route()).map(str::to_owned),
             path: path.chars().take(SHOWN).collect(),
             id: request.id().to_owned(),
             age: request.started.elapsed(),
@@ -196,8 +199,8 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let (server, outcome) = (self.connection.server(), self.outcome());
-        if let Some(status) = self.status.filter(|_| !server.admin) {
-            timing::record(&self.request, status);
+        if let (Some(status), Some(clock), false) = (self.status, self.request.clock.get(), server.admin) {
+            clock.record(&self.request.method, status, self.request.started.elapsed().as_secs_f64());
         }
         let complete = outcome == Outcome::Complete;
         if !server.admin && server.totals().ended(&mut self.token, complete) && outcome == Outcome::Cut {

@@ -8,10 +8,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::{Router, body::Body, routing::future::RouteFuture};
+use axum::{BoxError, Router, body::Body, routing::future::RouteFuture};
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header};
-use http_body::Body as _;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use http_body::Body as HttpBody;
+use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tower_service::Service as _;
 
@@ -20,7 +21,7 @@ use crate::{
     http::{
         body::{TrackedBody, Upload},
         draining::RequestContext,
-        in_flight::{InFlight, RequestInfo},
+        in_flight::{InFlight, REQUEST_ID, RequestInfo},
         rejection::rejection,
     },
     server::connection::Connection,
@@ -43,20 +44,23 @@ impl RequestService {
         server.audit(Event::Rejected { connection: self.connection.id(), id: info.id() });
         server.totals().rejected();
         let mut response = rejection(server.transport.retry_after);
-        if let Some(id) = request.headers().get("x-request-id") {
-            response.headers_mut().insert("x-request-id", id.clone());
+        if let Some(id) = request.headers().get(REQUEST_ID) {
+            response.headers_mut().insert(REQUEST_ID, id.clone());
         }
         self.connection.say_close_rejected(request.version(), &mut response);
         response.map(TrackedBody::free)
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for RequestService {
+impl<B> hyper::service::Service<Request<B>> for RequestService
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     type Response = Response<TrackedBody>;
     type Error = Infallible;
     type Future = ResponseFuture;
 
-    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
+    fn call(&self, request: Request<B>) -> ResponseFuture {
         let connection = &self.connection;
         connection.request_begins(request.body().size_hint().exact());
         if let Some(offer) = request.extensions().get::<OnUpgrade>().filter(|_| request.version() <= Version::HTTP_11) {

@@ -1,11 +1,11 @@
 //! The clock of every request: `http_server_request_duration_seconds`, to the end of the response body.
 //!
-//! Handles are cached, because making one anew costs ten times the recording; labels come from closed sets, so that
-//! no client can make series: the route is the router's own pattern, an unknown method is `_OTHER`.
+//! Each route has a [`Clock`] that keeps its handles, because making one anew costs ten times the recording. Labels come
+//! from closed sets, so that no client can make series: the route is the router's own pattern, an unknown method is
+//! `_OTHER`.
 
 use std::{
-    collections::HashMap,
-    sync::{LazyLock, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     task::{Context, Poll},
 };
 
@@ -15,29 +15,29 @@ use metrics::Histogram;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    http::{draining::RequestContext, in_flight::RequestInfo},
-    metrics::name,
-};
+use crate::{http::draining::RequestContext, metrics::name};
 
-/// Notes the route's pattern for the clock. It sits inside the router, because only there the pattern is known.
+/// Gives each route a clock, and each request the clock of its route. It sits inside the router, because only there the
+/// route is known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NoteRoute;
+pub(crate) struct Clocks;
 
 #[derive(Clone, Debug)]
-pub(crate) struct NotesRoute<S> {
+pub(crate) struct Timed<S> {
     inner: S,
+    clock: Arc<Clock>,
 }
 
-impl<S> Layer<S> for NoteRoute {
-    type Service = NotesRoute<S>;
+impl<S> Layer<S> for Clocks {
+    type Service = Timed<S>;
 
-    fn layer(&self, inner: S) -> NotesRoute<S> {
-        NotesRoute { inner }
+    /// A router does this for each of its routes, and again for each method of a route.
+    fn layer(&self, inner: S) -> Timed<S> {
+        Timed { inner, clock: Arc::default() }
     }
 }
 
-impl<S: Service<Request>> Service<Request> for NotesRoute<S> {
+impl<S: Service<Request>> Service<Request> for Timed<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -47,40 +47,48 @@ impl<S: Service<Request>> Service<Request> for NotesRoute<S> {
     }
 
     fn call(&mut self, request: Request) -> S::Future {
-        let extensions = request.extensions();
-        if let (Some(context), Some(route)) = (extensions.get::<RequestContext>(), extensions.get::<MatchedPath>()) {
-            // Nested routers pass here more than once; the outermost sees the whole pattern first.
-            let _ = context.request.route.set(route.clone());
+        if let Some(context) = request.extensions().get::<RequestContext>() {
+            self.clock.pattern.get_or_init(|| request.extensions().get::<MatchedPath>().cloned());
+            let _ = context.request.clock.set(self.clock.clone());
         }
         self.inner.call(request)
     }
 }
 
-/// Records a request that was answered and is now over.
-pub(crate) fn record(request: &RequestInfo, status: u16) {
-    let route = request.route.get().map_or("unmatched", MatchedPath::as_str);
-    histogram(route, method_label(&request.method), status).record(request.started.elapsed().as_secs_f64());
+/// The clock of one route.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    /// Known from the first request on; `None` for what no route matches.
+    pattern: OnceLock<Option<MatchedPath>>,
+    /// By method and status, of which a route has few.
+    handles: RwLock<Vec<(&'static str, u16, Histogram)>>,
 }
 
-type Handles = HashMap<Box<str>, HashMap<(&'static str, u16), Histogram>>;
-
-fn histogram(route: &str, method: &'static str, status: u16) -> Histogram {
-    static HANDLES: LazyLock<RwLock<Handles>> = LazyLock::new(RwLock::default);
-
-    let handles = HANDLES.read().unwrap_or_else(PoisonError::into_inner);
-    if let Some(handle) = handles.get(route).and_then(|handles| handles.get(&(method, status))) {
-        return handle.clone();
+impl Clock {
+    /// The route's pattern, as the router was given it.
+    pub(crate) fn route(&self) -> Option<&str> {
+        self.pattern.get()?.as_ref().map(MatchedPath::as_str)
     }
-    drop(handles);
-    let handle = metrics::histogram!(
-        name::HTTP_REQUEST_DURATION,
-        "http_request_method" => method,
-        "http_route" => route.to_owned(),
-        "http_response_status_code" => status.to_string(),
-    );
-    let mut handles = HANDLES.write().unwrap_or_else(PoisonError::into_inner);
-    handles.entry(route.into()).or_default().insert((method, status), handle.clone());
-    handle
+
+    /// Records a request that was answered and is now over.
+    pub(crate) fn record(&self, method: &Method, status: u16, seconds: f64) {
+        let method = method_label(method);
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let known = handles.iter().find(|(of, with, _)| (*of, *with) == (method, status));
+        if let Some((.., handle)) = known {
+            return handle.record(seconds);
+        }
+        drop(handles);
+        let handle = metrics::histogram!(
+            name::HTTP_REQUEST_DURATION,
+            "http_request_method" => method,
+            "http_route" => self.route().unwrap_or("unmatched").to_owned(),
+            "http_response_status_code" => status.to_string(),
+        );
+        handle.record(seconds);
+        // Two may come here at once; the handles of both are the recorder's one.
+        self.handles.write().unwrap_or_else(PoisonError::into_inner).push((method, status, handle));
+    }
 }
 
 fn method_label(method: &Method) -> &'static str {

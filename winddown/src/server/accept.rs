@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    http::peer::Peer,
+    http::{peer::Peer, timing::Clocks},
     server::{
         Server,
         close::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
@@ -18,6 +18,11 @@ use crate::{
         stream::Stream,
     },
 };
+
+/// `router` as every connection clones it: handlers become services once and not at every request, and each route has a clock.
+pub(crate) fn prepared(router: Router) -> Router {
+    router.with_state(()).layer(Clocks)
+}
 
 /// Accepts until the server closes, closes the listener, and waits for the last connection.
 pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Router) -> io::Result<ListenerReport> {

@@ -45,7 +45,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(peer: Peer, server: Arc<Server>) -> Self {
+    pub(crate) fn new(peer: Peer, server: Arc<Server>) -> Self {
         // One count for the whole process, so that an audit log of several servers stays unambiguous.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // Nobody told the client of a connection that still waited in the accept queue.
