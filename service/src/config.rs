@@ -15,6 +15,9 @@ use crate::{
     traces::{Collector, Traces},
 };
 
+/// Looked at by name, too: whatever else is wrong with the settings, the supervisor is told.
+const TERMINATION_MESSAGE: &str = "TERMINATION_MESSAGE";
+
 /// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
 #[derive(Clone, Debug, Parser)]
 #[command(version, max_term_width = 110)]
@@ -105,6 +108,10 @@ pub(crate) struct Config {
     /// Where the report of the shutdown is written, as JSON [default: nowhere]
     #[arg(long, env)]
     pub(crate) shutdown_report: Option<PathBuf>,
+    /// Where the last word is left for the supervisor: /dev/termination-log in Kubernetes, unless the container's
+    /// terminationMessagePath says another [default: nowhere]
+    #[arg(long, env = TERMINATION_MESSAGE)]
+    pub(crate) termination_message: Option<PathBuf>,
     /// Where every request is noted, for tests [default: nowhere]
     #[arg(long, env)]
     pub(crate) audit_log: Option<PathBuf>,
@@ -181,6 +188,9 @@ impl Config {
         let mut builder = self.builder().version(env!("CARGO_PKG_VERSION"));
         if let Some(path) = &self.shutdown_report {
             builder = builder.report_file(path);
+        }
+        if let Some(path) = &self.termination_message {
+            builder = builder.termination_message(path);
         }
         if let Some(path) = &self.audit_log {
             builder = builder.audit_log(path);

@@ -12,8 +12,13 @@ use metrics_process::Collector;
 use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
-use winddown::Shutdown;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+use winddown::{Report, Shutdown};
 
 use crate::traces::{self, Traces};
 
@@ -57,6 +62,12 @@ pub(crate) fn init_logging(format: LogFormat, traces: Option<&Traces>) -> Worker
         LogFormat::Pretty => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
+    // The end of a stop is told twice: who reads takes the table, who searches the fields.
+    let other = match format {
+        LogFormat::Pretty => Report::EVENT,
+        LogFormat::Json => Report::TABLE,
+    };
+    let filter = filter.and(filter_fn(move |line| line.target() != other));
     tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.map(Traces::layer)).init();
     if let Some((value, error)) = refused {
         tracing::warn!(%error, value, "RUST_LOG is not understood, logging at info: write it as info,winddown=debug");

@@ -11,6 +11,7 @@ use crate::{
     last_run::LastRun,
     metrics, report,
     server::transport::Transport,
+    termination,
 };
 
 /// Settings of a [`Shutdown`].
@@ -21,6 +22,7 @@ pub struct Builder {
     transport: Transport,
     second_signal: SecondSignal,
     report_file: Option<PathBuf>,
+    termination_message: Option<PathBuf>,
     audit_log: Option<PathBuf>,
     version: Option<String>,
 }
@@ -51,6 +53,18 @@ pub enum BuildError {
     /// The report would be lost.
     #[error("the report file {} cannot be written; choose a path in a folder that exists and is writable", path.display())]
     ReportFile {
+        /// What was set.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The supervisor would be told nothing.
+    #[error(
+        "the termination message {} cannot be written; choose what the container's terminationMessagePath says, \
+         /dev/termination-log by default",
+        path.display()
+    )]
+    TerminationMessage {
         /// What was set.
         path: PathBuf,
         /// Why not.
@@ -113,6 +127,15 @@ impl Builder {
         self
     }
 
+    /// Where the last word is left, for a supervisor that shows it: the table of the report, or the head of it. In Kubernetes
+    /// what the container's `terminationMessagePath` says, `/dev/termination-log` by default; see [`crate::termination`].
+    /// Defaults to nowhere.
+    #[must_use]
+    pub fn termination_message(mut self, path: impl Into<PathBuf>) -> Self {
+        self.termination_message = Some(path.into());
+        self
+    }
+
     /// Where every request is noted; see [`crate::audit`]. Costs a system call a step. Defaults to nowhere.
     #[must_use]
     pub fn audit_log(mut self, path: impl Into<PathBuf>) -> Self {
@@ -138,16 +161,19 @@ impl Builder {
     /// As [`Builder::plan`], and a file that cannot be written.
     pub fn build(self) -> Result<Shutdown, BuildError> {
         let (budget, transport) = self.plan()?;
-        let Self { second_signal, report_file, audit_log, version, .. } = self;
+        let Self { second_signal, report_file, termination_message, audit_log, version, .. } = self;
         if let Some(path) = &report_file {
             report::check_path(path).map_err(|source| BuildError::ReportFile { path: path.clone(), source })?;
+        }
+        if let Some(path) = &termination_message {
+            termination::check(path).map_err(|source| BuildError::TerminationMessage { path: path.clone(), source })?;
         }
         let audit = audit_log
             .map(|path| AuditLog::open(&path).map_err(|source| BuildError::AuditLog { path, source }))
             .transpose()?;
         let last_run = report_file.as_deref().map(LastRun::look).unwrap_or_default();
         metrics::register(&last_run);
-        let records = Records { report_file, audit, version, last_run };
+        let records = Records { report_file, termination_message, audit, version, last_run };
         Ok(Shutdown::of(Inner::new(budget, transport, Causes::new(second_signal), records)))
     }
 }

@@ -88,7 +88,7 @@ impl Coordinator {
         self.flush().await;
         self.enter(Phase::Stopped, None);
         if let Some(report) = inner.report().filter(|_| was_ready) {
-            tracing::info!(exit_code = report.exit_code(), "{report}");
+            report.log();
         }
     }
 
@@ -165,7 +165,7 @@ impl Coordinator {
             self.inner.cut_tasks();
         }
         if let Some(report) = self.inner.report()
-            && let Err(error) = self.inner.write_report(&report)
+            && let Err(error) = self.inner.leave(&report)
         {
             tracing::error!(%error, "the report cannot be written");
         }

@@ -68,6 +68,7 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     pub(crate) report_file: Option<PathBuf>,
+    pub(crate) termination_message: Option<PathBuf>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) version: Option<String>,
     pub(crate) last_run: LastRun,

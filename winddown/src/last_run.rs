@@ -14,7 +14,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    report::{Report, SCHEMA},
+    report::{self, SCHEMA},
     sync::lock,
 };
 
@@ -73,13 +73,7 @@ impl LastStop {
 
     /// How it ended, in one of a few words.
     pub(crate) fn outcome(&self) -> &'static str {
-        match self.exit_code {
-            0 => "clean",
-            Report::FAILED => "failed",
-            Report::CUT => "cut",
-            Report::HOOK_FAILED => "hook_failed",
-            _ => "forced",
-        }
+        report::outcome(self.exit_code)
     }
 
     /// Who asked for it: the signal, or the kind of cause.

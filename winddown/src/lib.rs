@@ -96,6 +96,7 @@ mod sys;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 mod tasks;
+pub mod termination;
 mod tokens;
 mod totals;
 mod waits;

@@ -103,6 +103,16 @@ impl Cause {
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::StartFailed { .. } | Self::ServerFailed { .. })
     }
+
+    /// The signal, or what kind of cause it is: one of a few words.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Signal { signal } => signal.as_str(),
+            Self::Requested { .. } => "requested",
+            Self::StartFailed { .. } => "start_failed",
+            Self::ServerFailed { .. } => "server_failed",
+        }
+    }
 }
 
 /// What can be seen of the machine at one moment.

@@ -1,5 +1,7 @@
 //! What a stop did: typed, as JSON, as a table, as an exit code.
 
+mod event;
+
 use std::{
     fmt, io,
     path::Path,
@@ -10,6 +12,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::event::outcome;
 use crate::{
     hook::HookReport,
     http::in_flight::RequestStatus,
@@ -174,14 +177,7 @@ impl From<Report> for ExitCode {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.exit_code {
-            0 => "clean",
-            Self::FAILED => "failed",
-            Self::CUT => "cut at a deadline",
-            Self::HOOK_FAILED => "a hook failed",
-            _ => "forced by a repeated signal",
-        };
-        writeln!(f, "stopped in {:.3?} by {}: {verdict}, exit code {}", self.duration, self.cause, self.exit_code)?;
+        writeln!(f, "{}", self.headline())?;
         for PhaseReport { phase, duration, budget, overran, .. } in &self.phases {
             let note = if *overran { "  overran" } else { "" };
             writeln!(f, "  {phase:<11} {:>8} of {:>8}{note}", brief(*duration), brief(*budget))?;
@@ -213,6 +209,18 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// How it went, in one line.
+    fn headline(&self) -> String {
+        let verdict = match self.exit_code {
+            0 => "clean",
+            Self::FAILED => "failed",
+            Self::CUT => "cut at a deadline",
+            Self::HOOK_FAILED => "a hook failed",
+            _ => "forced by a repeated signal",
+        };
+        format!("stopped in {:.3?} by {}: {verdict}, exit code {}", self.duration, self.cause, self.exit_code)
+    }
+
     fn say_how_many_more(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests = (self.requests.cut as usize).saturating_sub(self.cut_requests.len());
         let tasks = self.cut_tasks_total.saturating_sub(self.cut_tasks.len());

@@ -114,7 +114,11 @@ impl Settings {
         if let Err(refusal) = self.config.tls() {
             findings.error(None, said(&refusal.to_string()));
         }
-        let written = [("SHUTDOWN_REPORT", &self.config.shutdown_report), ("AUDIT_LOG", &self.config.audit_log)];
+        let written = [
+            ("SHUTDOWN_REPORT", &self.config.shutdown_report),
+            ("TERMINATION_MESSAGE", &self.config.termination_message),
+            ("AUDIT_LOG", &self.config.audit_log),
+        ];
         for (name, path) in written {
             let Some(path) = path else { continue };
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -9,9 +9,9 @@ use std::{
 };
 
 use opentelemetry_otlp::ExporterBuildError;
-use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError};
+use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError, termination};
 
-use super::told;
+use super::{TERMINATION_MESSAGE, told};
 
 /// Why the service does not start.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ impl Refusal {
             }
             refused => {
                 let failed = matches!(refused, Self::Machine(_));
+                if let Some(path) = std::env::var_os(TERMINATION_MESSAGE) {
+                    let _ = termination::write(path.as_ref(), &refused.to_string()); // it may be what is wrong
+                }
                 // Not `eprint!`, which panics when standard error is full or gone: the exit code is what a supervisor reads.
                 let _ = write!(io::stderr(), "{refused}");
                 if failed { Report::FAILED } else { Report::CONFIG_REFUSED }.into()
@@ -57,6 +60,9 @@ impl fmt::Display for Refusal {
                 writeln!(f, "error: {setting}=0s: every connection would end at once; give it a time")
             }
             Self::Settings(BuildError::ReportFile { path, source }) => refuse_path(f, "SHUTDOWN_REPORT", path, source),
+            Self::Settings(BuildError::TerminationMessage { path, source }) => {
+                refuse_path(f, TERMINATION_MESSAGE, path, source)
+            }
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
             Self::Settings(error) => writeln!(f, "error: {error}"),
             Self::Tls(error) => refuse_tls(f, error),

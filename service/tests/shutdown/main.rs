@@ -16,6 +16,7 @@ mod harness;
 mod history;
 mod http1;
 mod http2;
+mod last_words;
 mod limits;
 mod live;
 mod load;

@@ -85,6 +85,12 @@ impl Service {
         fs::read_to_string(self.folder.path().join("stderr.log")).expect("the log was made before the process")
     }
 
+    /// A file in the folder that it ran in.
+    pub(crate) fn left(&self, name: &str) -> String {
+        let path = self.folder.path().join("work").join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
     /// What the process left in the folder it ran in, and its report and its audit log.
     pub(crate) fn left_behind(&self) -> Vec<PathBuf> {
         let files =

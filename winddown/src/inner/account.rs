@@ -11,6 +11,7 @@ use crate::{
     lifecycle::Cause,
     metrics,
     report::{PhaseReport, Report, SCHEMA},
+    termination,
 };
 
 impl Inner {
@@ -75,9 +76,16 @@ impl Inner {
         report
     }
 
-    /// Writes the report where it is wanted, and takes away the mark of a process that runs. A process that could not start must
-    /// not overwrite what the last stop left.
-    pub(crate) fn write_report(&self, report: &Report) -> io::Result<()> {
+    /// Leaves what is said of the stop where it is wanted: the report in full, and its table for the supervisor.
+    pub(crate) fn leave(&self, report: &Report) -> io::Result<()> {
+        let told = self.records.termination_message.as_deref();
+        let told = told.map_or(Ok(()), |path| termination::write(path, &report.to_string()));
+        self.write_report(report).and(told)
+    }
+
+    /// Writes the report, and takes away the mark of a process that runs. A process that could not start must not overwrite what
+    /// the last stop left.
+    fn write_report(&self, report: &Report) -> io::Result<()> {
         let Records { report_file, last_run, .. } = &self.records;
         match report_file {
             Some(path) if !matches!(report.cause, Cause::StartFailed { .. }) => {
@@ -96,7 +104,7 @@ impl Inner {
         self.cut_tasks();
         let report = self.report().map(|report| Report { exit_code, ..self.with_what_is_under_way(report) });
         // The report first: whoever reads standard error may be gone, or asleep.
-        let written = report.as_ref().map_or(Ok(()), |report| self.write_report(report));
+        let written = report.as_ref().map_or(Ok(()), |report| self.leave(report));
         let mut stderr = io::stderr();
         let _ = writeln!(stderr, "winddown: in phase {}: {what}", self.lifecycle.status().phase);
         if let Some(report) = report {
