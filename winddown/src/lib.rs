@@ -120,7 +120,7 @@ pub use crate::{
     },
     shutdown::{ServerHandle, Shutdown, ShutdownHandle},
     signal::{Signal, Signals, signals},
-    status::Status,
+    status::{PlannedPhase, Status},
     tasks::{Task, TaskPanic, TaskStatus},
     totals::{ConnectionTotals, RequestTotals},
 };

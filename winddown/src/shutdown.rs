@@ -10,7 +10,7 @@ use crate::{
     builder::Builder,
     coordinator::Coordinator,
     hook::{BoxError, Hook, HookContext, Step},
-    http::scrape,
+    http::{admin, scrape},
     inner::Inner,
     lifecycle::{Cause, Phase, Status as LifecycleStatus},
     readiness::Readiness,
@@ -179,6 +179,19 @@ impl Shutdown {
     /// Who is in flight, what is done, how much of the budget is left: the live answer to "what holds the stop?"
     pub fn status(&self) -> Status {
         status::live(&self.inner)
+    }
+
+    /// The routes of an admin server; add your own, [`Shutdown::metrics`] among them, and give it to [`Shutdown::serve_admin`].
+    ///
+    /// - `/`: a page that shows a stop while it is under way; it polls `/shutdown`, and needs nothing from elsewhere
+    /// - `/livez`: 200 for as long as the process answers, through a stop, too
+    /// - `/startupz`: 200 once start-up is over
+    /// - `/readyz`: 200 while new traffic is wanted, 503 from the stop signal on
+    /// - `/shutdown`: [`Status`] as JSON
+    ///
+    /// It tells whoever asks the paths, peers and ids of requests in flight: an admin server is not for the public.
+    pub fn admin(&self) -> Router {
+        admin::router(self.inner.clone())
     }
 
     /// A route for scrapers, on an admin server: sets every metric to its present value, then answers with what `render`

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
+    budget::Part,
     hook::{HookReport, HookStatus},
     http::in_flight::RequestStatus,
     inner::Inner,
@@ -18,10 +19,22 @@ use crate::{
 /// How many requests are listed; the rest is a number.
 const LISTED: usize = 20;
 
+/// The phases of a stop, and the parts of the grace period that they have.
+const PLAN: [(Phase, Part); 5] = [
+    (Phase::LameDuck, Part::LameDuck),
+    (Phase::Drain, Part::Drain),
+    (Phase::Background, Part::Background),
+    (Phase::Release, Part::Release),
+    (Phase::Flush, Part::Flush),
+];
+
 /// What a process is doing right now.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Status {
+    /// The version of the program, if it was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The present phase.
     pub phase: Phase,
     /// How long it has been in this phase.
@@ -33,6 +46,11 @@ pub struct Status {
     /// What is left until the watchdog ends the process; absent before a stop.
     #[serde(rename = "seconds_left", skip_serializing_if = "Option::is_none")]
     pub left: Option<f64>,
+    /// How long a stop may take in all, until the supervisor's SIGKILL.
+    #[serde(rename = "grace_period_seconds", serialize_with = "seconds")]
+    pub grace_period: Duration,
+    /// The phases of a stop, in order, and how long each may take.
+    pub plan: Vec<PlannedPhase>,
     /// Who asked for the stop; absent before one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -54,6 +72,17 @@ pub struct Status {
     pub phases_done: Vec<PhaseReport>,
     /// Hooks that are over.
     pub hooks_done: Vec<HookReport>,
+}
+
+/// A phase as it is planned.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PlannedPhase {
+    /// Which one.
+    pub phase: Phase,
+    /// How long it may take.
+    #[serde(rename = "budget_seconds", serialize_with = "seconds")]
+    pub budget: Duration,
 }
 
 /// The traffic servers' sums.
@@ -82,7 +111,11 @@ pub(crate) fn live(inner: &Inner) -> Status {
     let status = inner.lifecycle.status().clone();
     let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_secs_f64();
     let Traffic { connections, requests: requests_in_flight } = traffic(inner);
+    let plan = PLAN.map(|(phase, part)| PlannedPhase { phase, budget: inner.budget.part(part) });
     Status {
+        version: inner.records.version.clone(),
+        grace_period: inner.budget.grace_period(),
+        plan: plan.into(),
         phase: status.phase,
         in_phase: status.since.elapsed(),
         phase_left: status.deadline.map(left),

@@ -102,6 +102,9 @@ mod tests {
             left: Duration::from_secs(2),
         };
         Status {
+            version: None,
+            grace_period: Duration::from_secs(30),
+            plan: Vec::new(),
             phase,
             in_phase: Duration::from_secs(4),
             phase_left: Some(7.0),

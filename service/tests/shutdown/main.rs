@@ -4,7 +4,9 @@
 //! What must be so before a signal is sent is waited for (readiness, an entry in the audit log, a phase), never
 //! slept for; a bound on the time after it is there to catch a hang or a full wait for a deadline, and is generous.
 
+mod admin_page;
 mod balancer;
+mod browser;
 mod certificates;
 mod container;
 mod databases;

@@ -166,8 +166,8 @@ fn parse(bytes: &[u8]) -> Option<(Response, usize)> {
     let head = std::str::from_utf8(&bytes[..head_length]).expect("a response head is ASCII");
     let mut lines = head.trim_end().split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line leads");
-    let headers = lines.map(|line| line.split_once(": ").expect("a header has a name"));
-    let headers: Vec<_> = headers.map(|(name, value)| (name.to_lowercase(), value.to_lowercase())).collect();
+    let headers = lines.map(|line| line.split_once(':').expect("a header has a name"));
+    let headers: Vec<_> = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_lowercase())).collect();
     let mut response = Response { status, headers, body: String::new() };
     let rest = &bytes[head_length..];
     let (body, length) = if status < 200 || status == 204 {

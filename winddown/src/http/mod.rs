@@ -10,6 +10,7 @@
 //!                                                  its end is the request's end
 //! ```
 
+pub(crate) mod admin;
 pub(crate) mod admission;
 pub(crate) mod body;
 pub(crate) mod draining;
