@@ -24,6 +24,7 @@ mod live;
 mod load;
 mod logs;
 mod metrics;
+mod names;
 mod observe;
 mod orders;
 mod parts;
