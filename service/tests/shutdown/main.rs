@@ -5,10 +5,13 @@
 //! slept for; a bound on the time after it is there to catch a hang or a full wait for a deadline, and is generous.
 
 mod balancer;
+mod beside;
 mod certificates;
 mod container;
 mod databases;
 mod exits;
+mod final_metrics;
+mod flush;
 mod frames;
 mod handlers;
 mod handoff;
