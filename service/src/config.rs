@@ -10,6 +10,7 @@ use winddown::{Address, Builder, Part, SecondSignal, Shutdown, Split, Tls, Trans
 pub(crate) use self::refusal::{Refusal, setting, shorten};
 use crate::{
     check,
+    final_metrics::{FinalMetrics, Group, Textfile},
     orders::{Database, Settling},
     telemetry::LogFormat,
     traces::{Collector, Traces},
@@ -123,6 +124,14 @@ pub(crate) struct Config {
     /// OTEL_EXPORTER_OTLP_HEADERS say the rest [default: no traces]
     #[arg(long, env, value_name = "URL", hide_env_values = true)]
     otel_exporter_otlp_endpoint: Option<String>,
+    /// Where a stop leaves the final metrics, by HTTP in the clear: the URL of a Pushgateway's group, as
+    /// http://127.0.0.1:9091/metrics/job/service/instance/a. What the group had is replaced [default: nowhere]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
+    metrics_push: Option<String>,
+    /// The file for node-exporter's textfile collector into which a stop writes the final metrics; it ends in .prom
+    /// [default: none]
+    #[arg(long, env)]
+    pub(crate) metrics_textfile: Option<Textfile>,
     /// Serve /fault/..., which panics, blocks and hangs: for tests only
     #[arg(
         long, env, default_value = "false", default_missing_value = "true",
@@ -170,17 +179,32 @@ impl Config {
         Settling { lease: self.settle_lease, takes: self.settle_takes }
     }
 
-    /// The way to the collector, if there is one.
-    pub(crate) fn traces(&self) -> Result<Option<Traces>, Refusal> {
+    /// The way to the collector, if there is one. It has what `behind` leaves of the flush.
+    pub(crate) fn traces(&self, behind: &FinalMetrics) -> Result<Option<Traces>, Refusal> {
         let Some(collector) = self.collector()? else { return Ok(None) };
         let (budget, _) = self.builder().plan().map_err(Refusal::Settings)?;
-        Traces::start(&collector, budget.part(Part::Flush)).map(Some).map_err(Refusal::Exporter)
+        let flush = budget.part(Part::Flush);
+        Traces::start(&collector, flush.saturating_sub(behind.share(flush))).map(Some).map_err(Refusal::Exporter)
     }
 
     /// Where traces go, if anywhere. Not checked by clap, as the database is not.
     pub(crate) fn collector(&self) -> Result<Option<Collector>, Refusal> {
         let collector = self.otel_exporter_otlp_endpoint.as_deref().map(str::parse).transpose();
         collector.map_err(Refusal::Collector)
+    }
+
+    /// Where a stop leaves the final metrics; that it can is tried.
+    pub(crate) fn final_metrics(&self) -> Result<FinalMetrics, Refusal> {
+        let textfile = self.metrics_textfile.clone();
+        if let Some(file) = &textfile {
+            file.check().map_err(|error| Refusal::Textfile(file.path().to_owned(), error))?;
+        }
+        Ok(FinalMetrics { group: self.group()?, textfile })
+    }
+
+    /// The group that they are pushed to, if any. Not checked by clap, as the collector is not.
+    pub(crate) fn group(&self) -> Result<Option<Group>, Refusal> {
+        self.metrics_push.as_deref().map(str::parse).transpose().map_err(Refusal::Push)
     }
 
     /// The shutdown that these settings describe.

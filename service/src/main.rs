@@ -3,7 +3,9 @@
 mod admin;
 mod check;
 mod config;
+mod endpoint;
 mod faults;
+mod final_metrics;
 mod listen;
 mod live;
 mod orders;
@@ -45,7 +47,8 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
     let [public, admin] = systemd::listeners(["http", "admin"])?;
     let config = Config::load()?;
     let metrics = telemetry::install_recorder()?;
-    let traces = config.traces()?;
+    let final_metrics = config.final_metrics()?;
+    let traces = config.traces(&final_metrics)?;
     let _flushed_last = telemetry::init_logging(config.log_format, traces.as_ref());
     let (tls, database, settling) = (config.tls()?, config.database()?, config.settling());
     let stop = config.shutdown()?;
@@ -55,6 +58,7 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
     if let Some(traces) = traces {
         traces.flush_in(&stop);
     }
+    final_metrics.leave_in(&stop, metrics.clone());
     stop.start({
         let stop = stop.clone();
         async move {

@@ -19,7 +19,7 @@ use super::{
     finding::{Findings, Place},
     given::{Given, Origin},
 };
-use crate::config::Config;
+use crate::{config::Config, final_metrics::Textfile};
 
 /// Names within this many edits are taken for one name, misspelled.
 const NEAR: usize = 2;
@@ -102,6 +102,9 @@ impl Settings {
         if let Err(refusal) = config.collector() {
             findings.error(self.place("OTEL_EXPORTER_OTLP_ENDPOINT"), said(&refusal.to_string()));
         }
+        if let Err(refusal) = config.group() {
+            findings.error(self.place("METRICS_PUSH"), said(&refusal.to_string()));
+        }
         if config.http_addr == config.admin_addr {
             let text = format!("ADMIN_ADDR and HTTP_ADDR are both {}; give each its own", config.http_addr);
             findings.error(self.place("ADMIN_ADDR"), text);
@@ -114,10 +117,12 @@ impl Settings {
         if let Err(refusal) = self.config.tls() {
             findings.error(None, said(&refusal.to_string()));
         }
+        let Config { shutdown_report, termination_message, audit_log, metrics_textfile, .. } = &self.config;
         let written = [
-            ("SHUTDOWN_REPORT", &self.config.shutdown_report),
-            ("TERMINATION_MESSAGE", &self.config.termination_message),
-            ("AUDIT_LOG", &self.config.audit_log),
+            ("SHUTDOWN_REPORT", shutdown_report.as_deref()),
+            ("TERMINATION_MESSAGE", termination_message.as_deref()),
+            ("AUDIT_LOG", audit_log.as_deref()),
+            ("METRICS_TEXTFILE", metrics_textfile.as_ref().map(Textfile::path)),
         ];
         for (name, path) in written {
             let Some(path) = path else { continue };

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -24,6 +25,8 @@ pub(crate) enum Refusal {
     Sockets(SocketError),
     Collector(String),
     Exporter(ExporterBuildError),
+    Push(String),
+    Textfile(PathBuf, io::Error),
     Machine(Box<dyn Error>),
 }
 
@@ -66,7 +69,7 @@ impl fmt::Display for Refusal {
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
             Self::Settings(error) => writeln!(f, "error: {error}"),
             Self::Tls(error) => refuse_tls(f, error),
-            Self::Database(error) | Self::Collector(error) => writeln!(f, "error: {error}"),
+            Self::Database(error) | Self::Collector(error) | Self::Push(error) => writeln!(f, "error: {error}"),
             Self::Sockets(error) => writeln!(f, "error: {error}"),
             Self::Exporter(error) => {
                 writeln!(
@@ -74,6 +77,7 @@ impl fmt::Display for Refusal {
                     "error: OTEL_EXPORTER_OTLP_ENDPOINT: {error}; put right or drop the OTEL_ setting that is meant"
                 )
             }
+            Self::Textfile(path, error) => refuse_path(f, "METRICS_TEXTFILE", path, error),
             Self::Machine(error) => writeln!(f, "error: {error}"),
         }
     }

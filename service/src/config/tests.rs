@@ -3,8 +3,10 @@ use clap::CommandFactory;
 
 fn refusal(flags: &[&str]) -> String {
     let config = Config::try_parse_from([&["service"], flags].concat()).map_err(Refusal::Arguments);
-    let refused =
-        config.and_then(|config| config.tls().and(config.database()).and(config.collector()).and(config.shutdown()));
+    let refused = config.and_then(|config| {
+        let sent = config.collector().and(config.final_metrics());
+        config.tls().and(config.database()).and(sent).and(config.shutdown())
+    });
     refused.expect_err("these settings are wrong").to_string()
 }
 
@@ -47,7 +49,7 @@ async fn a_time_without_which_nothing_works_is_refused_by_its_name() {
 fn a_collector_that_cannot_be_sent_to_is_refused_with_field_value_and_remedy() {
     for (url, why) in [
         ("https://collector:4318", "this build speaks no TLS to a collector"),
-        ("grpc://collector:4317", "grpc is no protocol of OTLP over HTTP"),
+        ("grpc://collector:4317", "grpc is no protocol that this build speaks to a collector"),
         ("/v1/traces", "the protocol is missing"),
         ("collector:4318", "the protocol is missing"),
         ("http://collector:4318/?key=1", "it has a query"),
@@ -69,6 +71,50 @@ fn a_collector_with_a_password_is_refused_and_it_is_not_shown() {
         let text = refusal(&["--otel-exporter-otlp-endpoint", url]);
         assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && text.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{text}");
         assert!(!text.contains("secret"), "{text}");
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_pushed_to_is_refused_with_field_value_and_remedy() {
+    for (url, why) in [
+        ("https://pushgateway/metrics/job/a", "this build speaks no TLS to a Pushgateway"),
+        ("ftp://pushgateway/metrics/job/a", "ftp is no protocol that this build speaks to a Pushgateway"),
+        ("127.0.0.1:9091", "the protocol is missing"),
+        ("http://127.0.0.1:9091", "it is not the URL of a group"),
+        ("http://127.0.0.1:9091/metrics/job/a/instance", "it is not the URL of a group"),
+        ("http://127.0.0.1:port/metrics/job/a", "the port is no number"),
+        ("", "empty"),
+    ] {
+        let text = refusal(&["--metrics-push", url]);
+        for part in [&format!("METRICS_PUSH={url}: "), why, "write http://HOST:PORT/metrics/job/JOB"] {
+            assert!(text.contains(part), "{url}: no {part} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_group_with_a_password_is_refused_and_it_is_not_shown() {
+    for url in ["http://me:secret@host:9091/metrics/job/a", "http://me:sec/ret@host/metrics/job/a", "me:secret@base64"]
+    {
+        let text = refusal(&["--metrics-push", url]);
+        assert!(text.contains("METRICS_PUSH has a user or a password") && text.contains("write http://"), "{text}");
+        assert!(!text.contains("secret") && !text.contains("ret@"), "{text}");
+    }
+}
+
+#[test]
+fn a_textfile_that_nobody_would_read_or_that_cannot_be_written_is_refused() {
+    for (path, parts) in [
+        ("metrics.txt", ["METRICS_TEXTFILE", "metrics.txt", "names end in .prom"]),
+        (
+            "/no/such/service.prom",
+            ["METRICS_TEXTFILE=/no/such/service.prom", "No such file", "choose a file in a folder"],
+        ),
+    ] {
+        let text = refusal(&["--metrics-textfile", path]);
+        for part in parts {
+            assert!(text.contains(part), "{path}: no {part} in\n{text}");
+        }
     }
 }
 

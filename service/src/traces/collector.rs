@@ -2,16 +2,16 @@
 
 use std::{fmt, str::FromStr};
 
-use axum::http::{Uri, uri::Scheme};
+use crate::endpoint::Endpoint;
 
 const SETTING: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// How it is written.
 const REMEDY: &str = "write http://HOST:PORT, as http://127.0.0.1:4318";
 
-/// A collector that takes OTLP over HTTP, in the clear: it stands beside the service, and speaks TLS to the world.
+/// A collector that takes OTLP over HTTP.
 #[derive(Clone, Debug)]
-pub(crate) struct Collector(Uri);
+pub(crate) struct Collector(Endpoint);
 
 impl Collector {
     /// The address for traces: the specification of OTLP appends a path for each kind of telemetry.
@@ -31,34 +31,8 @@ impl FromStr for Collector {
                  OTEL_EXPORTER_OTLP_HEADERS=authorization=..., and {REMEDY}"
             ));
         }
-        Self::without_user(text).map_err(|why| format!("{SETTING}={text}: {why}; {REMEDY}"))
-    }
-}
-
-impl Collector {
-    fn without_user(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => {}
-            Some(scheme) if *scheme == Scheme::HTTPS => {
-                return Err("this build speaks no TLS to a collector; put one beside the service".to_owned());
-            }
-            Some(scheme) => return Err(format!("{scheme} is no protocol of OTLP over HTTP")),
-            None => return Err("the protocol is missing".to_owned()),
-        }
-        if uri.host().is_none_or(str::is_empty) {
-            return Err("the host is missing".to_owned());
-        }
-        // Only a port that is a number is one for the parser, and it says nothing of others.
-        if uri.port().is_none()
-            && uri.authority().is_some_and(|authority| !authority.as_str().ends_with(authority.host()))
-        {
-            return Err("the port is no number below 65536".to_owned());
-        }
-        if uri.query().is_some() {
-            return Err("it has a query".to_owned());
-        }
-        Ok(Self(uri))
+        let endpoint = Endpoint::of("a collector", text);
+        endpoint.map(Self).map_err(|why| format!("{SETTING}={text}: {why}; {REMEDY}"))
     }
 }
 

@@ -1,19 +1,13 @@
 //! A real browser: Chromium, driven through chromedriver by the WebDriver protocol (<https://www.w3.org/TR/webdriver2/>).
 
-use std::{
-    fs::{self, File},
-    process::{Child, Command},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
-    harness::free_ports,
+    beside::Beside,
     observe::eventually,
     parts,
-    stream::Target,
     wire::{Response, Wire},
 };
 
@@ -36,11 +30,8 @@ const FLAGS: [&str; 10] = [
 
 /// One window. Dropped, it is closed.
 pub(crate) struct Browser {
-    driver: Child,
-    http: Target,
+    driver: Beside,
     session: String,
-    /// The profile, and the driver's log.
-    folder: TempDir,
 }
 
 impl Browser {
@@ -48,22 +39,12 @@ impl Browser {
     pub(crate) fn open((width, height): (u32, u32)) -> Option<Self> {
         let driver = parts::program("chromedriver", "chromium-driver")?;
         let binary = parts::program("chromium", "chromium")?;
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let log = File::create(folder.path().join("log")).expect("the folder is new");
-        let http = free_ports().0;
-        let driver = Command::new(driver)
-            .arg(format!("--port={}", http.tcp().expect("it is one of TCP").port()))
-            .stdout(log.try_clone().expect("an open file can be shared"))
-            .stderr(log)
-            .spawn()
-            .expect("the program is there");
-        let mut browser = Self { driver, http: http.into(), session: String::new(), folder };
-        eventually("chromedriver", || browser.ask("GET", "/status", None).filter(|response| response.status == 200));
-        let profile = format!("--user-data-dir={}", browser.folder.path().join("profile").display());
-        let flags: Vec<_> = FLAGS.into_iter().chain([profile.as_str()]).collect();
+        let driver = Beside::start(&driver, ("/status", 200), |(http, _), _| {
+            vec![format!("--port={}", http.tcp().expect("it is one of TCP").port())]
+        });
         let options = json!({
             "binary": binary,
-            "args": flags,
+            "args": FLAGS,
             // A window has frames, and is never as narrow as a phone: the page is told its size by other means.
             "mobileEmulation": { "deviceMetrics": { "width": width, "height": height, "pixelRatio": 1.0, "touch": false } },
         });
@@ -72,6 +53,7 @@ impl Browser {
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
+        let mut browser = Self { driver, session: String::new() };
         let session = browser.send("POST", "/session", &wanted);
         browser.session = format!("/session/{}", session["sessionId"].as_str().expect("a session has a name"));
         Some(browser)
@@ -105,22 +87,18 @@ impl Browser {
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Value {
-        let Some(response) = self.ask(method, path, Some(body)) else { panic!("no answer to {method} {path}") };
-        let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        assert_eq!(response.status, 200, "{method} {path} {body}: {}\n{}", response.body, log());
+        let Some(response) = self.ask(method, path, &body.to_string()) else { panic!("no answer to {method} {path}") };
+        let said = || format!("{}\n{}", response.body, self.driver.log());
+        assert_eq!(response.status, 200, "{method} {path} {body}: {}", said());
         let mut answer: Value = serde_json::from_str(&response.body).expect("WebDriver answers JSON");
         answer["value"].take()
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Response> {
-        let mut wire = Wire::connect(&self.http).ok()?;
+    fn ask(&self, method: &str, path: &str, body: &str) -> Option<Response> {
+        let mut wire = Wire::connect(&self.driver.http).ok()?;
         wire.be_patient_for(PATIENCE);
-        let (body, port) = (body.map_or_else(String::new, Value::to_string), "localhost");
-        let length = body.len();
-        wire.send(format!(
-            "{method} {path} HTTP/1.1\r\nhost: {port}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        ))
-        .ok()?;
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close");
+        wire.send(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())).ok()?;
         wire.response().ok()
     }
 }
@@ -129,10 +107,7 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // The driver takes the browser with it only when it is asked to.
         if !self.session.is_empty() {
-            let _ = self.ask("DELETE", &self.session, None);
+            let _ = self.ask("DELETE", &self.session, "");
         }
-        // Both fail only when the process has already been waited for.
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
     }
 }

@@ -6,11 +6,14 @@
 
 mod admin_page;
 mod balancer;
+mod beside;
 mod browser;
 mod certificates;
 mod container;
 mod databases;
 mod exits;
+mod final_metrics;
+mod flush;
 mod frames;
 mod handlers;
 mod handoff;

@@ -108,7 +108,7 @@ fn c38_signal_while_a_database_says_nothing_unwinds_and_never_listens() {
 
 #[test]
 fn c41_configuration_that_is_refused_ends_with_78_and_leaves_nothing() {
-    let cases: [(Settings<'_>, &[&str]); 7] = [
+    let cases: [(Settings<'_>, &[&str]); 9] = [
         (&[("GRACE_PERIOD", "abc")], &["GRACE_PERIOD", "abc"]),
         (&[("LAME_DUCK", "-3s")], &["LAME_DUCK", "-3s"]),
         (&[("GRACE_PERIOD", "10s"), ("DRAIN_TIMEOUT", "25s")], &["GRACE_PERIOD=10s", "DRAIN_TIMEOUT", "25s", "in all"]),
@@ -116,6 +116,8 @@ fn c41_configuration_that_is_refused_ends_with_78_and_leaves_nothing() {
         (&[("AUDIT_LOG", "no/such/folder/audit.log")], &["AUDIT_LOG", "no/such/folder/audit.log"]),
         (&[("DATABASE_URL", "mysql://me:secret@db/orders")], &["DATABASE_URL", "mysql", "write sqlite:FILE"]),
         (&[("SETTLE_LEASE", "0s")], &["SETTLE_LEASE", "0s"]),
+        (&[("METRICS_PUSH", "http://me:secret@host:9091")], &["METRICS_PUSH", "write http://HOST:PORT/metrics/job/"]),
+        (&[("METRICS_TEXTFILE", "no/such/a.prom")], &["METRICS_TEXTFILE=no/such/a.prom", "No such file"]),
     ];
     for (settings, words) in cases {
         let (code, said, left) = refused_start(settings);

@@ -3,25 +3,18 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    fs::{self, File},
+    fs,
     path::Path,
-    process::{Child, Command},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 use winddown::Address;
 
-use crate::{harness::free_ports, observe::eventually, parts, stream::Target, wire::Wire};
+use crate::{beside::Beside, observe::eventually, parts};
 
-/// One server. Dropped, it is killed.
-pub(crate) struct Prometheus {
-    child: Child,
-    http: Target,
-    /// Its samples, its configuration and its log.
-    folder: TempDir,
-}
+/// One server.
+pub(crate) struct Prometheus(Beside);
 
 /// One series of an answer: its labels, and its newest value.
 #[derive(Clone, Debug)]
@@ -40,45 +33,21 @@ impl Prometheus {
     pub(crate) fn start(target: &Address, interval: Duration, rules: Option<&Path>) -> Option<Self> {
         let program = parts::program("prometheus", "prometheus")?;
         let rules = rules.map_or_else(String::new, |folder| format!("{}/*.yml", folder.display()));
-        for _ in 0..5 {
-            let folder = tempfile::tempdir().expect("a temporary folder can be made");
-            let configuration = serde_json::json!({
-                "global": { "scrape_interval": format!("{interval:?}"), "evaluation_interval": "1s" },
-                "rule_files": [rules],
-                "scrape_configs": [{ "job_name": "service", "static_configs": [{ "targets": [target.to_string()] }] }],
-            });
-            let file = folder.path().join("prometheus.yml");
+        let configuration = serde_json::json!({
+            "global": { "scrape_interval": format!("{interval:?}"), "evaluation_interval": "1s" },
+            "rule_files": [rules],
+            "scrape_configs": [{ "job_name": "service", "static_configs": [{ "targets": [target.to_string()] }] }],
+        });
+        Some(Self(Beside::start(&program, ("/-/ready", 200), |(http, _), folder| {
+            let file = folder.join("prometheus.yml");
             // JSON is YAML, too.
             fs::write(&file, configuration.to_string()).expect("the folder is new");
-            let log = File::create(folder.path().join("log")).expect("the folder is new");
-            let http = free_ports().0;
-            let child = Command::new(&program)
-                .arg(format!("--config.file={}", file.display()))
-                .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-                .arg(format!("--web.listen-address={http}"))
-                .current_dir(folder.path())
-                .stdout(log.try_clone().expect("an open file can be shared"))
-                .stderr(log)
-                .spawn()
-                .expect("the program is there");
-            let mut server = Self { child, http: http.into(), folder };
-            if server.is_ready() {
-                return Some(server);
-            }
-        }
-        panic!("five ports, and each was taken by somebody else")
-    }
-
-    /// Waits until it answers. Not ready when its port was taken after all.
-    fn is_ready(&mut self) -> bool {
-        eventually("a Prometheus", || {
-            if self.child.try_wait().expect("our own child can be waited for").is_some() {
-                let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-                assert!(log.contains("in use"), "it ended:\n{log}");
-                return Some(false);
-            }
-            self.ask("/-/ready").filter(|(status, _)| *status == 200).map(|_| true)
-        })
+            vec![
+                format!("--config.file={}", file.display()),
+                format!("--storage.tsdb.path={}", folder.join("data").display()),
+                format!("--web.listen-address={http}"),
+            ]
+        })))
     }
 
     /// What there is at this moment.
@@ -115,15 +84,9 @@ impl Prometheus {
     }
 
     fn data(&self, path: &str) -> Result<Value, Refused> {
-        let (status, body) = self.ask(path).expect("it answers for as long as it lives");
+        let (status, body) = self.0.ask(path).expect("it answers for as long as it lives");
         let mut answer: Value = serde_json::from_str(&body).expect("the API answers JSON");
         if status == 200 { Ok(answer["data"].take()) } else { Err(Refused(answer["error"].to_string())) }
-    }
-
-    fn ask(&self, path: &str) -> Option<(u16, String)> {
-        let mut wire = Wire::connect(&self.http).ok()?;
-        wire.send(format!("GET {path} HTTP/1.1\r\nhost: prometheus\r\nconnection: close\r\n\r\n")).ok()?;
-        wire.response().ok().map(|response| (response.status, response.body))
     }
 }
 
@@ -135,14 +98,6 @@ impl Series {
         let newest = json["values"].as_array().and_then(|values| values.last()).unwrap_or(&json["value"]);
         let value = newest[1].as_str().expect("a value is written as text").parse().expect("and is a number");
         Self { labels: labels.collect(), value }
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // Both fail only when the process has already been waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -26,7 +26,7 @@ fn c35_two_real_prometheus_servers_have_the_final_values_of_a_stop_under_load() 
     let flush = report["phases"].as_array().and_then(|phases| phases.last()).expect("it has phases");
     assert_eq!((&flush["phase"], &flush["overran"]), (&"flush".into(), &false.into()), "{report}");
     for server in &servers {
-        assert_eq!(stale(server, &report), Vec::<String>::new(), "{report:#}");
+        assert_eq!(stale_in(server, &report), Vec::<String>::new(), "{report:#}");
     }
 }
 
@@ -36,7 +36,7 @@ fn c35_without_the_wait_real_prometheus_servers_are_left_with_stale_values() {
     // A scrape may fall between the last event and the exit by chance. That is a matter of milliseconds in each two seconds.
     for _ in 0..10 {
         let Some((report, servers)) = stopped(&[("FLUSH_TIMEOUT", "10ms")]) else { return };
-        let stale: Vec<_> = servers.iter().map(|server| stale(server, &report)).collect();
+        let stale: Vec<_> = servers.iter().map(|server| stale_in(server, &report)).collect();
         println!("{stale:?}");
         if stale.iter().all(|of_one| of_one.iter().any(|name| name.contains("aborted"))) {
             return;
@@ -45,10 +45,9 @@ fn c35_without_the_wait_real_prometheus_servers_are_left_with_stale_values() {
     panic!("ten stops that waited for no scrape, and their values were seen all the same");
 }
 
-/// Stops a service under load in which five requests finish during the drain, and one is cut at its end; returns its report and the two
-/// servers that have scraped it.
+/// Stops a service under load, and returns its report and the two servers that have scraped it.
 fn stopped(settings: Settings<'_>) -> Option<(Value, [Prometheus; 2])> {
-    let mut service = Service::start(&[&[("DRAIN_TIMEOUT", "2s"), ("GRACE_PERIOD", "20s")], settings].concat());
+    let mut service = Service::start(&[&UNDER_LOAD, settings].concat());
     let start = || Prometheus::start(&service.admin.address, INTERVAL, None);
     let servers = [start()?, start()?];
     for server in &servers {
@@ -56,6 +55,19 @@ fn stopped(settings: Settings<'_>) -> Option<(Value, [Prometheus; 2])> {
         server.await_some("count_over_time(lifecycle_phase{phase=\"running\"}[1m]) >= 2");
     }
     assert_eq!(service.metric("metrics_scrapers_known"), Some(2));
+    stop_under_load(&mut service);
+    for server in &servers {
+        // One that has found nobody keeps whatever it was given before.
+        server.await_some("up == 0");
+    }
+    Some((service.report(), servers))
+}
+
+/// What [`stop_under_load`] asks of a service.
+pub(crate) const UNDER_LOAD: [(&str, &str); 2] = [("DRAIN_TIMEOUT", "2s"), ("GRACE_PERIOD", "20s")];
+
+/// Stops a service under load in which five requests finish during the drain, and one is cut at its end.
+pub(crate) fn stop_under_load(service: &mut Service) {
     let (http, now) = (service.http.clone(), Now::default());
     let connect = |_| Wire::connect(&http);
     thread::scope(|scope| {
@@ -70,15 +82,15 @@ fn stopped(settings: Settings<'_>) -> Option<(Value, [Prometheus; 2])> {
         }
         service.expect_exit(10);
     });
-    for server in &servers {
-        // One that has found nobody keeps whatever it was given before.
-        server.await_some("up == 0");
-    }
-    Some((service.report(), servers))
 }
 
 /// What the report says and this server does not.
-fn stale(server: &Prometheus, report: &Value) -> Vec<String> {
+fn stale_in(server: &Prometheus, report: &Value) -> Vec<String> {
+    stale(report, |series| server.value(&format!("last_over_time({series}[5m])")))
+}
+
+/// What the report says and whoever `kept` values does not.
+pub(crate) fn stale(report: &Value, kept: impl Fn(&str) -> Option<f64>) -> Vec<String> {
     let requests = &report["requests"];
     let totals = [
         ("shutdown_inflight_requests_at_start".to_owned(), &requests["in_flight_at_start"]),
@@ -98,8 +110,7 @@ fn stale(server: &Prometheus, report: &Value) -> Vec<String> {
     let all = totals.into_iter().chain(phases).chain(hooks);
     all.filter(|(series, said)| {
         let said = said.as_f64().expect("the report has numbers");
-        let kept = server.value(&format!("last_over_time({series}[5m])"));
-        kept.is_none_or(|kept| (kept - said).abs() > 1e-6)
+        kept(series).is_none_or(|kept| (kept - said).abs() > 1e-6)
     })
     .map(|(series, said)| format!("{series} is {said}"))
     .collect()

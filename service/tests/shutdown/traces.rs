@@ -18,16 +18,14 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 
 use crate::{
-    harness::{Exit, Service, Signal, free_ports},
+    flush::{assert_costs_no_more_than, error, stop},
+    harness::{Service, Signal, free_ports},
     observe::eventually,
     wire::Wire,
 };
 
 /// Spans wait until somebody flushes them.
 const WAIT: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "60000");
-
-/// What a loaded machine may add to a stop.
-const SLACK: Duration = Duration::from_secs(1);
 
 #[test]
 fn c36_every_span_of_a_stop_reaches_the_collector_before_the_exit() {
@@ -176,28 +174,9 @@ fn c36_without_a_collector_no_thread_sends_anything() {
     assert_eq!(threads(&without), 0);
 }
 
-/// Stops it with one request in flight, which is answered.
-fn stop(service: &mut Service, code: i32) -> Exit {
-    let mut work = service.in_flight("/work/200", "during");
-    service.signal(Signal::TERM);
-    assert_eq!(work.response().expect("it finishes").status, 200);
-    drop(work);
-    service.expect_exit(code)
-}
-
-/// Beyond the same stop without traces.
-fn assert_costs_no_more_than(budget: Duration, exit: &Exit) {
-    let without = stop(&mut Service::start(&[]), 0).after;
-    assert!(exit.after <= without + budget + SLACK, "{:?}, without traces {without:?}", exit.after);
-}
-
 /// What the report says of the hook, but for how they were lost.
 fn lost(service: &Service) -> String {
-    let report = service.report();
-    let hooks = report["hooks"].as_array().expect("a report has hooks").clone();
-    let hook = hooks.into_iter().find(|hook| hook["hook"] == "traces").expect("it ran");
-    assert_eq!((hook["phase"].as_str(), hook["outcome"].as_str()), (Some("flush"), Some("error")), "{hook}");
-    hook["message"].as_str().expect("an error has a message").split(':').next().expect("it is text").to_owned()
+    error(service, "traces").split(':').next().expect("it is text").to_owned()
 }
 
 /// A collector of OTLP over HTTP, as far as an exporter sees it.
