@@ -62,7 +62,7 @@ impl Beside {
     /// The status and the body of an answer; `None` when there is none.
     pub(crate) fn ask(&self, path: &str) -> Option<(u16, String)> {
         let mut wire = Wire::connect(&self.http).ok()?;
-        wire.send(format!("GET {path} HTTP/1.1\r\nhost: beside\r\nconnection: close\r\n\r\n")).ok()?;
+        wire.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).ok()?;
         wire.response().ok().map(|response| (response.status, response.body))
     }
 
