@@ -32,6 +32,16 @@ bench-stop:
 bench-request:
     cargo bench --package benches --bench request
 
+# Instructions and allocations against benches/baseline.json; needs valgrind, and cargo install gungraun-runner --version 0.20.0
+gate *ARGS:
+    cargo run --package benches --bin gate -- {{ARGS}}
+
+# Make benches/baseline.json anew, and show the difference
+gate-update: (gate "--update")
+
+# See the gate catch 2 % more instructions and one more allocation, and pass ten times on what did not change
+gate-self-test: (gate "--self-test")
+
 # Make the dashboards anew, after a change of a metric or a panel
 dashboards:
     cargo run --package dashboards

@@ -14,11 +14,8 @@ use winddown::{Shutdown, bench::Requests};
 
 const ROUTES: usize = 200;
 
-/// As the service has them.
-const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-
 fn all(criterion: &mut Criterion) {
-    let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS).expect("there are some");
+    let recorder = PrometheusBuilder::new().set_buckets(&requests::BUCKETS).expect("there are some");
     let metrics = recorder.install_recorder().expect("it is the first");
     let (bare, winddown) = (Bare::of(router(ROUTES)), Requests::of(router(ROUTES)));
     let layered = Bare::in_a_layer(router(ROUTES));

@@ -15,11 +15,14 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, stream};
 use http_body_util::{BodyExt, Empty, combinators::MapErr};
 use tower_layer::layer_fn;
 use tower_service::Service;
 use winddown::bench::Requests;
+
+/// The bounds of the service's histogram, in seconds.
+pub const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// A body of nothing that has a size, as hyper's has: whoever boxes it asks for memory.
 type Nothing = MapErr<Empty<Bytes>, fn(Infallible) -> Infallible>;
@@ -29,6 +32,13 @@ pub fn router(routes: usize) -> Router {
     (0..routes).fold(Router::new(), |router, i| {
         router.route(&format!("/items{i}/{{id}}"), get(|Path(id): Path<u32>| async move { id.to_string() }))
     })
+}
+
+/// A router whose every answer has `pieces` pieces.
+pub fn streams(pieces: usize) -> Router {
+    let piece = || Ok::<_, Infallible>(Bytes::from_static(&[b'.'; 1024]));
+    let answer = move || async move { Body::from_stream(stream::iter((0..pieces).map(move |_| piece()))) };
+    Router::new().route("/items0/{id}", get(answer))
 }
 
 /// A request for the first of them.

@@ -1,12 +1,20 @@
 //! For the benches of this repository: what every request passes, without a socket. No promise is made about it.
 
-use std::{convert::Infallible, future::Future, net::Ipv4Addr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::Ipv4Addr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Waker},
+};
 
 use axum::{BoxError, Router};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::service::Service;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
     http::{peer::Peer, service::RequestService},
@@ -36,5 +44,49 @@ impl Requests {
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         self.0.call(request)
+    }
+}
+
+impl Requests {
+    /// Admission of one request, and its end: what stands between the counters of a stop and the rest.
+    pub fn admit(&self) -> bool {
+        self.0.connection().admit().is_some()
+    }
+}
+
+/// The tokens of a server with handlers that wait for its stop, as many as you like.
+#[derive(Debug)]
+pub struct Tree {
+    root: Tokens,
+    waiting: Vec<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Tree {
+    /// Handlers wait on the tokens of their connections.
+    pub fn of(handlers: usize) -> Self {
+        let root = Tokens::default();
+        let server = Server::new("bench".into(), false, Transport::default(), root.child(), Arc::default(), None);
+        let wait = |connection| server.twig(connection).draining.clone().cancelled_owned();
+        let mut waiting: Vec<_> = (0..handlers as u64).map(|connection| Box::pin(wait(connection))).collect();
+        let mut nobody = Context::from_waker(Waker::noop());
+        for handler in &mut waiting {
+            assert!(handler.as_mut().poll(&mut nobody).is_pending());
+        }
+        Self { root, waiting }
+    }
+
+    /// T0: tells them all.
+    pub fn cancel(&self) {
+        self.root.draining.cancel();
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
@@ -27,7 +27,7 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/", get(|| async { file("text/html; charset=utf-8", include_str!("admin/page.html")) }))
         .route("/page.css", get(|| async { file("text/css; charset=utf-8", include_str!("admin/page.css")) }))
         .route("/page.js", get(|| async { file("text/javascript; charset=utf-8", include_str!("admin/page.js")) }))
-        .route("/shutdown", get(|State(inner): State<Arc<Inner>>| async move { Json(status::live(&inner)) }))
+        .route("/shutdown", get(shutdown))
         .with_state(inner)
         .merge(probes)
 }
@@ -42,6 +42,11 @@ fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (headers, text)
+}
+
+async fn shutdown(State(inner): State<Arc<Inner>>) -> impl IntoResponse {
+    let status = serde_json::to_vec(&status::live(&inner)).expect("numbers and text serialise");
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], status)
 }
 
 async fn startupz(State(readiness): State<Readiness>) -> impl IntoResponse {

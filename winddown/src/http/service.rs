@@ -39,6 +39,11 @@ impl RequestService {
         Self { router, connection }
     }
 
+    #[cfg(feature = "bench")]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn reject<B>(&self, request: &Request<B>) -> Response<TrackedBody> {
         let (server, info) = (self.connection.server(), RequestInfo::of(request));
         server.audit(Event::Rejected { connection: self.connection.id(), id: info.id() });

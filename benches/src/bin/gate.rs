@@ -1,0 +1,76 @@
+//! The regression gate: `gate`, `gate --update`, `gate --self-test`.
+
+use std::{env, fs::OpenOptions, io::Write, process::ExitCode};
+
+use anyhow::{Context, bail, ensure};
+use benches::gate::{Baseline, Judgement, Tools, Verdict, measure};
+
+/// Runs of an unchanged tree that the self-test makes, all of which have to pass; and those of a new baseline.
+const UNCHANGED: usize = 10;
+const RUNS: usize = 5;
+
+/// The bench that a regression is put into.
+const VICTIM: &str = "request_winddown of_100";
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    let tools = Tools::here()?;
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => check(&tools),
+        ["--update"] => update(tools),
+        ["--self-test"] => self_test(&tools),
+        _ => bail!(
+            "{args:?} is not understood; `gate` checks, `gate --update` makes a new baseline, `gate --self-test` tests the gate"
+        ),
+    }
+}
+
+fn check(tools: &Tools) -> anyhow::Result<ExitCode> {
+    let baseline = Baseline::load()?;
+    let verdict = Verdict::of(&baseline, tools, &measure(None)?);
+    print!("{verdict}");
+    if let Some(path) = env::var_os("GITHUB_STEP_SUMMARY") {
+        let mut summary = OpenOptions::new().append(true).create(true).open(path).context("GITHUB_STEP_SUMMARY")?;
+        writeln!(summary, "{}", verdict.markdown()).context("GITHUB_STEP_SUMMARY")?;
+    }
+    Ok(if verdict.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn update(tools: Tools) -> anyhow::Result<ExitCode> {
+    let runs = (0..RUNS).map(|_| measure(None)).collect::<anyhow::Result<Vec<_>>>()?;
+    let baseline = Baseline::of(tools, &runs);
+    if let Ok(before) = Baseline::load() {
+        print!("{}", Verdict::of(&before, &baseline.tools, &baseline.benches));
+    }
+    baseline.store()?;
+    let noise = baseline.noise.values().copied().fold(0.0, f64::max);
+    println!("benches/baseline.json is made anew, of {RUNS} runs that differ by {:.3} % at the most", noise * 100.0);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Holds the gate to what it is there for: an unchanged tree passes, and what is worse does not.
+fn self_test(tools: &Tools) -> anyhow::Result<ExitCode> {
+    // Of this very tree and these tools, so that nothing else is tested.
+    let baseline = Baseline::of(tools.clone(), &[measure(None)?]);
+    for run in 1..=UNCHANGED {
+        let verdict = Verdict::of(&baseline, tools, &measure(None)?);
+        ensure!(verdict.passes(), "run {run} of an unchanged tree does not pass:\n{verdict}");
+    }
+    println!("unchanged            passes, {UNCHANGED} times of {UNCHANGED}");
+    for (inject, why) in [("instructions", "more instructions"), ("allocation", "more allocations")] {
+        let now = measure(Some(inject))?;
+        let verdict = Verdict::of(&baseline, tools, &now);
+        ensure!(
+            verdict.judgement(VICTIM) == Some(&Judgement::Worse(why)),
+            "what was made worse by one of {inject} is not caught:\n{verdict}"
+        );
+        let share = now[VICTIM].instructions as f64 / baseline.benches[VICTIM].instructions as f64 - 1.0;
+        ensure!(share < 0.03, "{inject}: {:.1} % is no small regression", share * 100.0);
+        println!(
+            "{inject:<20} caught: {:+.1} % instructions, {:+} allocations a hundred requests",
+            share * 100.0,
+            now[VICTIM].allocations.cast_signed() - baseline.benches[VICTIM].allocations.cast_signed()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

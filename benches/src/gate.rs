@@ -1,0 +1,15 @@
+//! The regression gate: what `benches/benches/instructions.rs` counts, held against what it counted when the baseline was made.
+//!
+//! Instructions and allocations are the hard part, because they repeat: times on a shared machine do not, and a gate that cries
+//! wolf is switched off. What Valgrind counts depends on the compiler, the C library and itself; with others than the baseline's,
+//! instructions are shown and not judged, and allocations are judged all the same.
+
+mod baseline;
+mod measure;
+mod verdict;
+
+pub use self::{
+    baseline::{Baseline, Tools},
+    measure::{Counts, measure},
+    verdict::{Judgement, Verdict},
+};
