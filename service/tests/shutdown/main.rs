@@ -7,6 +7,7 @@
 mod balancer;
 mod beside;
 mod certificates;
+mod collector;
 mod container;
 mod databases;
 mod exits;
