@@ -36,6 +36,7 @@ mod queries;
 mod restarts;
 mod scrapes;
 mod signals;
+mod spans;
 mod storms;
 mod stream;
 mod systemd;

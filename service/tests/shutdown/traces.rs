@@ -180,13 +180,13 @@ fn lost(service: &Service) -> String {
 }
 
 /// A collector of OTLP over HTTP, as far as an exporter sees it.
-struct Collector {
+pub(crate) struct Collector {
     address: SocketAddr,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Collector {
-    fn that_answers() -> Self {
+    pub(crate) fn that_answers() -> Self {
         Self::start(true)
     }
 
@@ -218,11 +218,11 @@ impl Collector {
         collector
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         let bodies = self.bodies.lock().unwrap();
         let batch = |body: &Vec<u8>| ExportTraceServiceRequest::decode(&body[..]).expect("it is a batch of spans");
         let resources = bodies.iter().flat_map(|body| batch(body).resource_spans);
