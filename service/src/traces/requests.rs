@@ -1,16 +1,21 @@
 //! One span for each request that a route was given, to the end of the response body.
 //!
 //! It continues the trace that the client says it is in (W3C `traceparent`). Its names are those of OpenTelemetry's
-//! semantic conventions for HTTP servers. The query is left out, because it may hold secrets. A request that admission
-//! refuses never comes here. One that is cut has no status code.
+//! semantic conventions for HTTP servers. The query is left out, because it may hold secrets. The client is who is at the
+//! other end of the connection: what a header says of it anybody can write. A request that admission refuses never comes
+//! here. One that is cut has no status code.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     extract::{MatchedPath, Request},
-    http::{HeaderMap, Method, Response, Version},
+    http::{
+        HeaderMap, HeaderName, Method, Response, Version,
+        header::{HOST, USER_AGENT},
+        uri::Authority,
+    },
 };
 use opentelemetry::{
     Array, Context, StringValue, Value,
@@ -24,8 +29,12 @@ use tower_http::{
     classify::ServerErrorsFailureClass,
     trace::{MakeSpan, OnFailure, OnResponse, TraceLayer},
 };
-use tracing::{Span, info_span, trace_span};
+use tracing::{Span, field::display, info_span, trace_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use winddown::Peer;
+
+/// How many bytes of a client's own words a span has: thousands of spans wait in memory.
+const WORDS: usize = 1024;
 
 /// Wraps every route, the 404 for unknown ones included. Goes outside of the layer that gives ids to requests.
 pub(crate) fn on_every_request(routes: Router, tls: bool) -> Router {
@@ -55,21 +64,38 @@ struct ServerSpan {
 impl MakeSpan<Body> for ServerSpan {
     fn make_span(&mut self, request: &Request) -> Span {
         let method = method(request.method());
-        let verb = if method == "_OTHER" { "HTTP" } else { method };
+        let other = method == "_OTHER";
+        let verb = if other { "HTTP" } else { method };
         let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let (peer, server) = (peer(request), server(request));
+        let address = peer.map(|peer| display(peer.ip().to_canonical()));
         let span = trace_span!(
             parent: None,
             "request",
             otel.name = route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}")),
             otel.kind = "server",
+            client.address = address,
             http.request.method = method,
+            http.request.method_original = other.then(|| brief(request.method().as_str())),
             http.route = route,
+            network.peer.address = address,
+            network.peer.port = peer.map(|peer| peer.port()),
             network.protocol.version = version(request.version()),
-            url.path = request.uri().path(),
+            server.address = server.as_ref().map(|server| brief(host(server))),
+            server.port = server.as_ref().map(|server| server.port_u16().unwrap_or(self.port())),
+            url.path = brief(request.uri().path()),
             url.scheme = self.scheme,
+            user_agent.original = text(request.headers(), &USER_AGENT).map(brief),
         );
         let _ = span.set_parent(client(request.headers())); // it fails only for a span that has begun
         span
+    }
+}
+
+impl ServerSpan {
+    /// The one that is meant where none is written (RFC 9110 §4.2).
+    fn port(self) -> u16 {
+        if self.scheme == "https" { 443 } else { 80 }
     }
 }
 
@@ -117,6 +143,34 @@ impl OnFailure<ServerErrorsFailureClass> for Failed {
         span.set_attribute("error.type", kind);
         span.set_status(Status::error(String::new()));
     }
+}
+
+/// Who is at the other end. Of a Unix socket that has no name.
+fn peer(request: &Request) -> Option<SocketAddr> {
+    match Peer::of(request.extensions())? {
+        Peer::Tcp(address) => Some(address),
+        Peer::Unix(_) => None,
+    }
+}
+
+/// Who the client takes us for.
+fn server(request: &Request) -> Option<Authority> {
+    let written = || text(request.headers(), &HOST)?.parse().ok();
+    request.uri().authority().cloned().or_else(written)
+}
+
+/// Without the brackets that only a URL needs.
+fn host(server: &Authority) -> &str {
+    let host = server.host();
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn brief(words: &str) -> &str {
+    &words[..words.floor_char_boundary(WORDS)]
 }
 
 fn method(method: &Method) -> &'static str {

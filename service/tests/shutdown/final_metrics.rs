@@ -142,7 +142,7 @@ fn assert_is_final(service: &Service, hook: &str, kept: impl Fn(&str) -> Option<
 }
 
 /// What Prometheus' text format has for a series, in whatever order its labels are written.
-fn value(text: &str, series: &str) -> Option<f64> {
+pub(crate) fn value(text: &str, series: &str) -> Option<f64> {
     let wanted = labels(series);
     let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
     let mut same = samples.filter(|(series, _)| labels(series) == wanted);

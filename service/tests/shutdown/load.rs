@@ -61,8 +61,9 @@ pub(crate) struct Tally {
     pub(crate) dropped: Vec<String>,
 }
 
-/// Stops the service in the middle of a load from many clients.
-pub(crate) fn storm(mut service: Service, pattern: Pattern) {
+/// Stops the service in the middle of a load from many clients, and returns what it left. Every request that entered a handler was
+/// answered, and no other.
+pub(crate) fn storm(mut service: Service, pattern: Pattern) -> Service {
     let (http, now) = (service.http.clone(), Now::default());
     let connect = |_| Wire::connect(&http);
     let tally = thread::scope(|scope| {
@@ -78,6 +79,7 @@ pub(crate) fn storm(mut service: Service, pattern: Pattern) {
     assert_eq!(tally.refused, CLIENTS, "every client went on until it was refused: {}", tally.summary());
     service.expect_exit(0);
     tally.assert_agrees_with(service.entered());
+    service
 }
 
 /// A connection for every request.

@@ -31,7 +31,8 @@ pub(crate) fn in_a_pid_namespace() -> Option<Command> {
     way.map(command).or_else(|| missing("root or user namespaces, for a PID namespace"))
 }
 
-fn missing<T>(part: &str) -> Option<T> {
+/// As [`program`] says it of a program.
+pub(crate) fn missing<T>(part: &str) -> Option<T> {
     let required = env::var_os("REQUIRE_REAL_PARTS").is_some_and(|value| value == "1");
     assert!(!required, "REQUIRE_REAL_PARTS is 1, and this needs {part}");
     // Past the test harness, which shows nothing of a test that passes.

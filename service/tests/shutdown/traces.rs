@@ -88,7 +88,7 @@ fn c36_every_span_of_a_stop_reaches_the_collector_before_the_exit() {
 }
 
 /// One span, and in it one for each phase before the flush, one after the other, and in its phase one for the hook.
-fn assert_is_a_stop(spans: &[Span]) {
+pub(crate) fn assert_is_a_stop(spans: &[Span]) {
     let (hooks, spans): (Vec<_>, Vec<_>) = spans.iter().cloned().partition(|span| span.name == "database pool");
     let release = spans.iter().find(|span| span.name == "release").expect("it is a phase");
     assert_eq!(hooks.iter().map(|hook| &hook.parent_span_id).collect::<Vec<_>>(), [&release.span_id]);
@@ -180,13 +180,13 @@ fn lost(service: &Service) -> String {
 }
 
 /// A collector of OTLP over HTTP, as far as an exporter sees it.
-struct Collector {
+pub(crate) struct Collector {
     address: SocketAddr,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Collector {
-    fn that_answers() -> Self {
+    pub(crate) fn that_answers() -> Self {
         Self::start(true)
     }
 
@@ -218,11 +218,11 @@ impl Collector {
         collector
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         let bodies = self.bodies.lock().unwrap();
         let batch = |body: &Vec<u8>| ExportTraceServiceRequest::decode(&body[..]).expect("it is a batch of spans");
         let resources = bodies.iter().flat_map(|body| batch(body).resource_spans);
@@ -250,7 +250,7 @@ fn request(reader: &mut impl BufRead) -> Option<Vec<u8>> {
 }
 
 /// An attribute as text; of a list, its only entry.
-fn text(span: &Span, name: &str) -> Option<String> {
+pub(crate) fn text(span: &Span, name: &str) -> Option<String> {
     let of = |value: &Value| match value {
         Value::StringValue(text) => text.clone(),
         Value::IntValue(number) => number.to_string(),

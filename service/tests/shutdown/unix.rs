@@ -97,7 +97,7 @@ fn c17_successor_that_comes_too_soon_is_refused_and_disturbs_nothing() {
 }
 
 /// A service on two socket files of its own, in a folder that outlives it.
-fn start(settings: Settings<'_>) -> (TempDir, Service) {
+pub(crate) fn start(settings: Settings<'_>) -> (TempDir, Service) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let service = Service::start_at(addresses(&folder), settings);
     (folder, service)

@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr};
 
 use axum::extract::FromRequestParts;
-use http::{StatusCode, request::Parts};
+use http::{Extensions, StatusCode, request::Parts};
 use tokio::net::{UnixStream, unix};
 
 use crate::http::draining::RequestContext;
@@ -27,6 +27,12 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// The peer of a request that has these extensions, for layers, which cannot wait for an extractor. `None` where the extractor
+    /// finds nobody.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get::<RequestContext>().map(|context| context.connection.peer())
+    }
+
     pub(crate) fn of_unix(stream: &UnixStream) -> Self {
         Self::Unix(stream.peer_cred().ok().and_then(|peer| peer.pid()))
     }
@@ -47,7 +53,6 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
         const NOBODY: &str = "the peer is known in a server of winddown::Shutdown only; serve the router with one\n";
-        let context = parts.extensions.get::<RequestContext>();
-        context.map(|context| context.connection.peer()).ok_or((StatusCode::INTERNAL_SERVER_ERROR, NOBODY))
+        Self::of(&parts.extensions).ok_or((StatusCode::INTERNAL_SERVER_ERROR, NOBODY))
     }
 }
