@@ -52,6 +52,15 @@ dashboards-schema:
     npm test --prefix dashboards/schema
     npm run check --prefix dashboards/schema
 
+# Picture the dashboards anew: three instances under load are restarted and looked at; needs Node.js, Prometheus and Chromium
+dashboard-pictures:
+    npm ci --prefix dashboards/pictures
+    npm test --prefix dashboards/pictures
+    npm run check --prefix dashboards/pictures
+    GIT_REVISION=$(git rev-parse --short HEAD) cargo build --release --package service --locked
+    npm run record --prefix dashboards/pictures
+    npm run render --prefix dashboards/pictures
+
 # Run the service on its default ports
 run *ARGS:
     cargo run --package service -- {{ARGS}}

@@ -57,6 +57,7 @@ pub(crate) fn timeline() -> Value {
     })
 }
 
+/// Bars no thicker than this: Grafana heeds it only when sizes are set by hand.
 pub(crate) fn bars() -> Value {
     json!({
         "displayMode": "basic",
@@ -68,13 +69,18 @@ pub(crate) fn bars() -> Value {
         "orientation": "horizontal",
         "reduceOptions": newest(),
         "showUnfilled": true,
-        "sizing": "auto",
+        "sizing": "manual",
         "valueMode": "color",
     })
 }
 
 pub(crate) fn table() -> Value {
     json!({ "cellHeight": "sm", "frameIndex": 0, "showHeader": true })
+}
+
+/// Narrower than Grafana has them, or ten columns would need a wide screen.
+pub(crate) fn cell() -> Value {
+    json!({ "align": "auto", "minWidth": 80 })
 }
 
 pub(crate) fn heatmap(unit: Unit) -> Value {

@@ -13,6 +13,8 @@ use crate::{
 pub(crate) enum Unit {
     /// Whole things.
     Count,
+    /// Processors, and parts of one.
+    Cores,
     Seconds,
     PerSecond,
     RequestsPerSecond,
@@ -26,7 +28,8 @@ pub(crate) enum Unit {
 impl Unit {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Count => "short",
+            Self::Count => "none",
+            Self::Cores => "short",
             Self::Seconds => "s",
             Self::PerSecond => "cps",
             Self::RequestsPerSecond => "reqps",
@@ -72,10 +75,12 @@ impl Panel {
 
     /// Lines over time.
     pub(crate) fn lines(title: &'static str, unit: Unit, description: &'static str) -> Self {
-        Self::new("timeseries", title, unit, description, look::lines())
+        let panel = Self::new("timeseries", title, unit, description, look::lines())
             .set("min", 0)
             .set("color", json!({ "mode": "palette-classic" }))
-            .set("custom", look::line())
+            .set("custom", look::line());
+        // There is no half an instance, nor a line of the grid for it.
+        if matches!(unit, Unit::Count) { panel.set("decimals", 0) } else { panel }
     }
 
     /// States over time, one band for each series.
@@ -94,7 +99,7 @@ impl Panel {
 
     /// One line for each set of labels, the queries side by side.
     pub(crate) fn table(title: &'static str, unit: Unit, description: &'static str) -> Self {
-        Self::new("table", title, unit, description, look::table()).set("custom", json!({ "align": "auto" }))
+        Self::new("table", title, unit, description, look::table()).set("custom", look::cell())
     }
 
     /// How a distribution changes over time.
@@ -150,14 +155,31 @@ impl Panel {
         self
     }
 
-    /// Lines on top of each other, so that the highest is the sum.
+    /// Areas on top of each other, so that the highest is the sum. Without lines: that of a series at zero would lie on the one below.
     pub(crate) fn stacked(self) -> Self {
         self.custom("stacking", json!({ "group": "A", "mode": "normal" }))
+            .custom("fillOpacity", 70)
+            .custom("lineWidth", 0)
+    }
+
+    /// Values that jump, and are nothing in between.
+    pub(crate) fn stepped(self) -> Self {
+        self.custom("lineInterpolation", "stepAfter")
+    }
+
+    /// Nothing but zeros on a good day: the axis goes up to here all the same, where Grafana would take 100 for them.
+    pub(crate) fn mostly_zero(self, top: f64) -> Self {
+        self.custom("axisSoftMax", top)
     }
 
     /// The cells of this column are filled with the colour of their value.
     pub(crate) fn filled(self, column: &str) -> Self {
         self.by_name(column, &[("custom.cellOptions", json!({ "type": "color-background", "mode": "basic" }))])
+    }
+
+    /// This column is so many pixels wide; those without a width share the rest.
+    pub(crate) fn width(self, column: &str, pixels: u32) -> Self {
+        self.by_name(column, &[("custom.width", json!(pixels))])
     }
 
     /// A setting of the panel itself.

@@ -63,6 +63,7 @@ fn ready() -> Panel {
         .color("starting", "blue")
         .color("stopping", "orange")
         .stacked()
+        .stepped()
         .query(Query::range("ready", in_phase("running")))
         .query(Query::range("starting", in_phase("starting")))
         .query(Query::range("stopping", in_phase(&stopping.join("|"))))
@@ -72,6 +73,7 @@ fn versions() -> Panel {
     let about = "Instances of each version.";
     Panel::lines("Versions", Unit::Count, about)
         .stacked()
+        .stepped()
         .query(Query::range("{{version}} {{revision}}", count("version, revision", &of(names::BUILD))))
 }
 
@@ -89,7 +91,9 @@ fn rejected() -> Panel {
     let about = "Requests answered with 503 by instances that drain. Many of them, and the balancer looks away too late: lengthen \
                  LAME_DUCK.";
     let rejected = sum("instance", &rate(&with(names::HTTP_REQUESTS_REJECTED, "reason=\"draining\"")));
-    Panel::lines("Rejected", Unit::RequestsPerSecond, about).query(Query::range("{{instance}}", rejected))
+    Panel::lines("Rejected", Unit::RequestsPerSecond, about)
+        .mostly_zero(1.0)
+        .query(Query::range("{{instance}}", rejected))
 }
 
 fn slowness() -> Panel {

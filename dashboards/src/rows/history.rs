@@ -54,6 +54,7 @@ fn last_stops() -> Panel {
             (&values[6], "final scrape"),
         ])
         .by_name("at", &[("unit", json!(Unit::Moment.as_str()))])
+        .width("at", 170)
         .by_name("took", &[("unit", json!(Unit::Seconds.as_str()))])
         .filled("aborted")
         .by_name("final scrape", &[("mappings", yes_or_no), ("custom.cellOptions", json!({ "type": "color-text" }))])
@@ -61,7 +62,7 @@ fn last_stops() -> Panel {
 
 fn outcomes() -> Panel {
     let about = "How the last stop of each running instance went.";
-    let panel = Panel::lines("Outcomes", Unit::Count, about).stacked();
+    let panel = Panel::lines("Outcomes", Unit::Count, about).stacked().stepped();
     panel.color("clean", "green").query(Query::range("{{outcome}}", count("outcome", &of(names::LAST_SHUTDOWN))))
 }
 
@@ -90,7 +91,10 @@ fn requests() -> Panel {
 fn unclean() -> Panel {
     let about = "Runs that ended without a report, when the next start told of them.";
     let unclean = sum("instance", &increase(&of(names::UNCLEAN_EXITS)));
-    let panel = Panel::lines("Unclean exits", Unit::Count, about).custom("drawStyle", "bars").custom("fillOpacity", 80);
+    let panel = Panel::lines("Unclean exits", Unit::Count, about)
+        .mostly_zero(1.0)
+        .custom("drawStyle", "bars")
+        .custom("fillOpacity", 80);
     panel.query(Query::range("{{instance}}", unclean))
 }
 

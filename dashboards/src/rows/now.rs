@@ -16,7 +16,7 @@ pub(crate) fn now() -> Row {
 }
 
 fn numbers() -> Line {
-    line(4, [(4, phase()), (4, time_left()), (4, lost()), (3, stopping()), (3, ready()), (3, unclean()), (3, build())])
+    line(4, [(3, phase()), (4, time_left()), (4, lost()), (3, stopping()), (3, ready()), (4, unclean()), (3, build())])
 }
 
 fn phase() -> Panel {
@@ -30,7 +30,7 @@ fn time_left() -> Panel {
     let about =
         "Until the watchdog ends the process, whatever it still does; of several instances, the one with the least.";
     let left = format!("min(({}) - time())", stopping_only(names::SHUTDOWN_DEADLINE));
-    let panel = Panel::stat("Time to the deadline", Unit::Seconds, about).set("decimals", 1).or_else("no stop");
+    let panel = Panel::stat("Time left", Unit::Seconds, about).set("decimals", 1).or_else("no stop");
     panel.steps("red", &[(2.0, "orange"), (10.0, "green")]).query(Query::instant("", left))
 }
 
@@ -99,5 +99,7 @@ fn rejected() -> Panel {
     let about = "Requests answered with 503 and Retry-After: by an instance that drains, to a client that had not looked away \
                  yet, or by one that has too much to do. None of them was processed.";
     let rejected = sum("reason", &rate(&of(names::HTTP_REQUESTS_REJECTED)));
-    Panel::lines("Rejected", Unit::RequestsPerSecond, about).query(Query::range("{{reason}}", rejected))
+    Panel::lines("Rejected", Unit::RequestsPerSecond, about)
+        .mostly_zero(1.0)
+        .query(Query::range("{{reason}}", rejected))
 }

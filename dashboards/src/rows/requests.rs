@@ -42,7 +42,7 @@ fn errors() -> Panel {
     let all = sum("", &rate(&all));
     // Where no 5xx has ever been, there are none: that is 0, and not unknown.
     let share = format!("({} or 0 * {all}) / {all}", sum("", &rate(&errors)));
-    let panel = Panel::lines("Errors", Unit::Share, about).color("5xx", "red");
+    let panel = Panel::lines("Errors", Unit::Share, about).color("5xx", "red").mostly_zero(0.01);
     panel.query(Query::range("5xx", share))
 }
 

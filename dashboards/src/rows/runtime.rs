@@ -19,7 +19,7 @@ pub(crate) fn runtime() -> Row {
 
 fn cpu() -> Panel {
     let about = "Processors in use: 1 is one of them, all the time.";
-    Panel::lines("CPU", Unit::Count, about).query(Query::range("{{instance}}", rate(&of(names::CPU))))
+    Panel::lines("CPU", Unit::Cores, about).query(Query::range("{{instance}}", rate(&of(names::CPU))))
 }
 
 fn memory() -> Panel {

@@ -13,7 +13,10 @@ pub(crate) fn telemetry() -> Row {
 
 fn spans() -> Panel {
     let about = "Spans that reached the collector, and spans that were lost on the way, each second.";
-    let panel = Panel::lines("Spans", Unit::PerSecond, about).color("exported", "green").color("failed", "red");
+    let panel = Panel::lines("Spans", Unit::PerSecond, about)
+        .mostly_zero(1.0)
+        .color("exported", "green")
+        .color("failed", "red");
     panel.query(Query::range("{{outcome}}", sum("outcome", &rate(&of(names::SPANS)))))
 }
 

@@ -64,7 +64,7 @@ fn fate() -> Panel {
                  were served; rejected ones came after the lame duck and were told to come again. Only aborted ones are lost.";
     let panel = Panel::bars("Requests", Unit::Count, about).neutral();
     let fate = [
-        ("in flight at the signal", of(names::IN_FLIGHT_AT_START)),
+        ("were in flight", of(names::IN_FLIGHT_AT_START)),
         ("completed", with(names::REQUESTS, "outcome=\"completed\"")),
         ("aborted", with(names::REQUESTS, "outcome=\"aborted\"")),
         ("late", of(names::LATE_REQUESTS)),
@@ -98,6 +98,9 @@ fn hooks() -> Panel {
         .columns(&[("phase", "phase"), ("hook", "hook"), (&duration_column, "took"), (&failures_column, "failures")])
         .by_name("took", &[("unit", json!(Unit::Seconds.as_str()))])
         .filled("failures")
+        .width("phase", 90)
+        .width("took", 90)
+        .width("failures", 90)
 }
 
 fn overran() -> Panel {
