@@ -44,7 +44,7 @@ fn update(tools: Tools) -> anyhow::Result<ExitCode> {
     }
     baseline.store()?;
     let noise = baseline.noise.values().copied().fold(0.0, f64::max);
-    println!("benches/baseline.json is made anew, of {RUNS} runs that differ by {:.3} % at the most", noise * 100.0);
+    println!("benches/baseline.json is made anew, of {RUNS} runs; what is {:.3} % off may be chance", noise * 100.0);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,7 +17,7 @@ pub struct Baseline {
     pub tools: Tools,
     /// By the name of the bench.
     pub benches: BTreeMap<String, Counts>,
-    /// How far several runs of each were apart, as a share of its instructions.
+    /// How far a run may be from that by chance, as a share: twice as far as several runs were apart.
     pub noise: BTreeMap<String, f64>,
 }
 
@@ -33,19 +33,29 @@ pub struct Tools {
 }
 
 impl Baseline {
-    /// Of several runs of the same tree.
+    /// Of several runs of the same tree: the middle of each bench.
     ///
     /// # Panics
     ///
     /// When there is none.
     pub fn of(tools: Tools, runs: &[BTreeMap<String, Counts>]) -> Self {
-        let benches = runs.first().expect("there is a run").clone();
-        let noise = |name: &String| {
-            let counts = runs.iter().filter_map(|run| run.get(name)).map(|counts| counts.instructions);
-            let (least, most) = counts.fold((u64::MAX, 0), |(least, most), count| (least.min(count), most.max(count)));
-            (name.clone(), (most - least) as f64 / least as f64)
+        let names = runs.first().expect("there is a run").keys();
+        let sorted = |name: &String| {
+            let mut counts: Vec<_> = runs.iter().filter_map(|run| run.get(name)).copied().collect();
+            counts.sort_unstable_by_key(|counts| counts.instructions);
+            counts
         };
-        Self { tools, noise: benches.keys().map(noise).collect(), benches }
+        let middle = |name: &String| sorted(name)[sorted(name).len() / 2];
+        let noise = |name: &String| {
+            let counts = sorted(name);
+            let spread = counts[counts.len() - 1].instructions - counts[0].instructions;
+            2.0 * spread as f64 / middle(name).instructions as f64
+        };
+        Self {
+            tools,
+            benches: names.clone().map(|name| (name.clone(), middle(name))).collect(),
+            noise: names.map(|name| (name.clone(), noise(name))).collect(),
+        }
     }
 
     /// The one in the repository.

@@ -132,7 +132,7 @@ pub(crate) struct InFlight {
 impl InFlight {
     /// Counts the request, and notes it before its handler can run.
     pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: Token) -> Self {
-        connection.server().audit(Event::Enter { connection: connection.id(), id: request.id() });
+        connection.server().audit(|| Event::Enter { connection: connection.id(), id: request.id() });
         Self::counted(request, connection, token, None)
     }
 
@@ -161,8 +161,9 @@ impl InFlight {
     pub(crate) fn answered(&mut self, status: u16, whole: bool) {
         self.status = Some(status);
         self.complete = whole || self.request.method == Method::HEAD;
-        let (connection, id) = (self.connection.id(), self.request.id());
-        self.connection.server().audit(Event::HandlerDone { connection, status, id });
+        let connection = &self.connection;
+        let done = || Event::HandlerDone { connection: connection.id(), status, id: self.request.id() };
+        connection.server().audit(done);
     }
 
     /// Whether an answer with this status ends HTTP/1 on the connection: an upgrade, or a tunnel (RFC 9110 §9.3.6).
@@ -208,8 +209,8 @@ impl Drop for InFlight {
         }
         self.connection.leave(&self.request);
         if self.behind.is_none() {
-            let (connection, id) = (self.connection.id(), self.request.id());
-            server.audit(Event::BodyEnd { connection, outcome, id });
+            let connection = self.connection.id();
+            server.audit(|| Event::BodyEnd { connection, outcome, id: self.request.id() });
         }
     }
 }

@@ -46,7 +46,7 @@ impl RequestService {
 
     fn reject<B>(&self, request: &Request<B>) -> Response<TrackedBody> {
         let (server, info) = (self.connection.server(), RequestInfo::of(request));
-        server.audit(Event::Rejected { connection: self.connection.id(), id: info.id() });
+        server.audit(|| Event::Rejected { connection: self.connection.id(), id: info.id() });
         server.totals().rejected();
         let mut response = rejection(server.transport.retry_after);
         if let Some(id) = request.headers().get(REQUEST_ID) {

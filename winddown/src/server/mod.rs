@@ -161,9 +161,10 @@ impl Server {
         &self.totals
     }
 
-    pub(crate) fn audit(&self, event: Event<'_>) {
+    /// Notes an event where somebody wants to know; it is made only then.
+    pub(crate) fn audit<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         if let Some(audit) = &self.audit {
-            audit.write(event);
+            audit.write(event());
         }
     }
 }
