@@ -32,6 +32,10 @@ bench-stop:
 bench-request:
     cargo bench --package benches --bench request
 
+# How long admission, bodies, cancelling, an idle stop and the ledgers take by themselves
+bench-paths:
+    cargo bench --package benches --bench paths
+
 # Instructions and allocations against benches/baseline.json; needs valgrind, and cargo install gungraun-runner --version 0.20.0
 gate *ARGS:
     cargo run --package benches --bin gate -- {{ARGS}}

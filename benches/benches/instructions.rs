@@ -8,7 +8,8 @@
 //! | `request_streamed` | an answer in 100 pieces: what each piece of a long answer pays |
 //! | `admission` | counting a request in and out: what all requests of a server meet at |
 //! | `cancel` | telling 10,000 handlers that the stop has come |
-//! | `scrape` | `/metrics` of 200 routes |
+//!
+//! A scrape is none of them: how long its text is depends on the times in it.
 
 use std::hint::black_box;
 
@@ -17,11 +18,8 @@ use benches::{
     requests::{self, Bare, request, router},
 };
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use winddown::{
-    Shutdown,
-    bench::{Requests, Tree},
-};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use winddown::bench::{Requests, Tree};
 
 /// Requests of one measurement, and as many before it.
 const REQUESTS: usize = 100;
@@ -53,15 +51,10 @@ fn streams() -> Requests {
     requests
 }
 
-fn scraped() -> (Shutdown, PrometheusHandle) {
-    let metrics = install();
-    let requests = Requests::of(router(200));
-    (0..200).for_each(|route| requests::serve(&requests, requests::to(route)));
-    (Shutdown::builder().build().expect("the defaults fit"), metrics)
-}
-
-fn install() -> PrometheusHandle {
-    PrometheusBuilder::new().set_buckets(&requests::BUCKETS).expect("there are some").install_recorder().expect("one")
+/// The service's recorder.
+fn install() {
+    let recorder = PrometheusBuilder::new().set_buckets(&requests::BUCKETS).expect("there are some");
+    recorder.install_recorder().expect("it is the first");
 }
 
 #[library_benchmark(setup = bare)]
@@ -107,17 +100,9 @@ fn cancel(tree: Tree) -> Tree {
     tree
 }
 
-#[library_benchmark(setup = scraped)]
-#[bench::of_200()]
-fn scrape((stop, metrics): (Shutdown, PrometheusHandle)) -> (Shutdown, PrometheusHandle, String) {
-    stop.publish_metrics();
-    let text = metrics.render();
-    (stop, metrics, text)
-}
-
 library_benchmark_group!(
     name = paths,
-    benchmarks = [request_bare, request_in_a_layer, request_winddown, request_streamed, admission, cancel, scrape]
+    benchmarks = [request_bare, request_in_a_layer, request_winddown, request_streamed, admission, cancel]
 );
 
 main!(
