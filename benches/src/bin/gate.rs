@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn check(tools: &Tools) -> anyhow::Result<ExitCode> {
     let baseline = Baseline::load()?;
     let verdict = Verdict::of(&baseline, tools, &measure(None)?);
-    print!("{verdict}");
+    print!("{verdict}{}", verdict.conclusion());
     if let Some(path) = env::var_os("GITHUB_STEP_SUMMARY") {
         let mut summary = OpenOptions::new().append(true).create(true).open(path).context("GITHUB_STEP_SUMMARY")?;
         writeln!(summary, "{}", verdict.markdown()).context("GITHUB_STEP_SUMMARY")?;

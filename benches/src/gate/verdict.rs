@@ -83,7 +83,8 @@ impl Verdict {
         text
     }
 
-    fn conclusion(&self) -> String {
+    /// PASS or FAIL, and what to do.
+    pub fn conclusion(&self) -> String {
         let mut text = String::new();
         if let Some((then, now)) = &self.tools {
             let _ = writeln!(text, "instructions are not judged: the baseline is of {then:?}, and here is {now:?}");
@@ -156,7 +157,7 @@ impl fmt::Display for Verdict {
             let [instructions, change, allocations, judgement] = row.cells();
             writeln!(f, "{:<28} {instructions:>12} {change:>9}  {allocations:>15}  {judgement}", row.name)?;
         }
-        f.write_str(&self.conclusion())
+        Ok(())
     }
 }
 
