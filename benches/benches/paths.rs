@@ -9,7 +9,6 @@
 //! | `ledger` | a client noting a request; joining the ledgers of so many requests: how long a verdict takes |
 
 use std::{
-    convert::identity,
     fmt::Write,
     fs,
     hint::black_box,
@@ -121,7 +120,7 @@ fn ledger(criterion: &mut Criterion) {
         fs::write(&client, &told).and_then(|()| fs::write(&server, &audit)).expect("the disk has room");
         group.throughput(Throughput::Elements(requests));
         group.bench_function(BenchmarkId::new("join", requests), |bench| {
-            bench.iter(|| identity(Join::read(&client, &server).expect("they are well formed").judge(1_000)));
+            bench.iter(|| Join::read(&client, &server).expect("they are well formed").judge(1_000));
         });
     }
 }
