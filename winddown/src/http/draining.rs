@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use futures_core::Stream;
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
@@ -38,6 +38,12 @@ pub struct Draining {
 }
 
 impl Draining {
+    /// The same without an extractor: for layers, and for services of other crates that see a request's extensions, as those of
+    /// tonic do.
+    pub fn of(extensions: &Extensions) -> Self {
+        Self { request: extensions.get().cloned() }
+    }
+
     /// Resolves at T0, when the stop was asked for, and not only in the phase `drain`: come to a good end soon. Cancel safe.
     pub fn draining(&self) -> WaitForCancellationFutureOwned {
         self.token(|tokens| &tokens.draining).cancelled_owned()
@@ -102,6 +108,6 @@ impl<S: Sync> FromRequestParts<S> for Draining {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self { request: parts.extensions.get().cloned() })
+        Ok(Self::of(&parts.extensions))
     }
 }
