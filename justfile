@@ -46,6 +46,15 @@ gate-update: (gate "--update")
 # See the gate catch 2 % more instructions and one more allocation, and pass ten times on what did not change
 gate-self-test: (gate "--self-test")
 
+# What is wrong or unsafe in the workflows; needs actionlint and zizmor
+workflows-check:
+    actionlint
+    zizmor --offline --quiet --persona pedantic .github
+
+# Licences and origins of the dependencies (deny.toml); needs cargo-deny. `cargo deny check` asks for advisories, too
+dependencies-check:
+    cargo deny --log-level error check --hide-inclusion-graph licenses bans sources
+
 # Make the dashboards anew, after a change of a metric or a panel
 dashboards:
     cargo run --package dashboards
