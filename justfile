@@ -46,6 +46,9 @@ gate-update: (gate "--update")
 # See the gate catch 2 % more instructions and one more allocation, and pass ten times on what did not change
 gate-self-test: (gate "--self-test")
 
+# Wall clock of a request here and at the commit BASE, in pairs; advises only, with --strict it fails
+gate-pairs BASE *ARGS: (gate "--pairs" BASE ARGS)
+
 # What is wrong or unsafe in the workflows; needs actionlint and zizmor
 workflows-check:
     actionlint

@@ -3,5 +3,6 @@
 pub mod clients;
 pub mod gate;
 pub mod injected;
+pub mod median;
 pub mod requests;
 pub mod server;
