@@ -12,7 +12,7 @@ use crate::median::Median;
 pub const PAIRS: usize = 24;
 
 /// As much slower or quicker the same source may be by where the compiler and the linker have put it.
-pub const BOUND: f64 = 0.02;
+const BOUND: f64 = 0.02;
 
 /// How long head takes, in the times of base.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -74,7 +74,7 @@ impl Tree {
             .current_dir(tree)
             .env("CARGO_TARGET_DIR", folder(&format!("{name}-target"))?);
         let built = run(&mut cargo)?;
-        let program = built.lines().filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable).last();
+        let program = built.lines().filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable).next_back();
         Ok(Self {
             program: program.with_context(|| format!("cargo has built no request bench of {name}"))?,
             results: folder(&format!("{name}-results"))?,
