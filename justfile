@@ -58,6 +58,10 @@ workflows-check:
 dependencies-check:
     cargo deny --log-level error check --hide-inclusion-graph licenses bans sources
 
+# Links and anchors between the documents lead somewhere; needs lychee, and no network
+links-check:
+    git ls-files -z -co --exclude-standard '*.md' | xargs -0 lychee --offline --include-fragments --no-progress
+
 # Make the dashboards anew, after a change of a metric or a panel
 dashboards:
     cargo run --package dashboards
