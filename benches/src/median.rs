@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_or_between_the_two_in_the_middle() {
-        assert!(median(&[3.0, 1.0, 2.0]) == 2.0);
-        assert!(median(&[4.0, 1.0, 2.0, 3.0]) == 2.5);
+        assert!(Median::of(&[3.0, 1.0, 2.0]) == Median { value: 2.0, interval: (1.0, 3.0) });
+        assert!(Median::of(&[4.0, 1.0, 2.0, 3.0]) == Median { value: 2.5, interval: (1.0, 4.0) });
     }
 
     #[test]
