@@ -37,10 +37,16 @@ struct Estimate {
     point_estimate: f64,
 }
 
-/// What cargo says of what it has built.
+/// What cargo says of what it has built; the gate itself is a part of that.
 #[derive(Deserialize)]
 struct Built {
+    target: Target,
     executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
 }
 
 impl Tree {
@@ -74,7 +80,8 @@ impl Tree {
             .current_dir(tree)
             .env("CARGO_TARGET_DIR", folder(&format!("{name}-target"))?);
         let built = run(&mut cargo)?;
-        let program = built.lines().filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable).next_back();
+        let mut built = built.lines().filter_map(|line| serde_json::from_str::<Built>(line).ok());
+        let program = built.find(|built| built.target.name == "request").and_then(|built| built.executable);
         Ok(Self {
             program: program.with_context(|| format!("cargo has built no request bench of {name}"))?,
             results: folder(&format!("{name}-results"))?,
