@@ -50,6 +50,22 @@ gate-update: (gate "--update")
 # See the gate catch 2 % more instructions and one more allocation, and pass ten times on what did not change
 gate-self-test: (gate "--self-test")
 
+# Wall clock of a request here and at the commit BASE, in pairs; advises only, with --strict it fails
+gate-pairs BASE *ARGS: (gate "--pairs" BASE ARGS)
+
+# What is wrong or unsafe in the workflows; needs actionlint and zizmor
+workflows-check:
+    actionlint
+    zizmor --offline --quiet --persona pedantic .github
+
+# Licences and origins of the dependencies (deny.toml); needs cargo-deny. `cargo deny check` asks for advisories, too
+dependencies-check:
+    cargo deny --log-level error check --hide-inclusion-graph licenses bans sources
+
+# Links and anchors between the documents lead somewhere; needs lychee, and no network
+links-check:
+    git ls-files -z -co --exclude-standard '*.md' | xargs -0 lychee --offline --include-fragments --no-progress
+
 # Make the dashboards anew, after a change of a metric or a panel
 dashboards:
     cargo run --package dashboards
