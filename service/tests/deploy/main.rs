@@ -1,5 +1,6 @@
 //! What lies in `deploy/`, held against the service that it deploys.
 
+mod kubernetes;
 #[expect(dead_code, reason = "it knows other parts, too")]
 #[path = "../shutdown/parts.rs"]
 mod parts;
