@@ -4,11 +4,14 @@
 //! wolf is switched off. What Valgrind counts depends on the compiler, the C library and itself; with others than the baseline's,
 //! instructions are shown and not judged, and allocations are judged all the same.
 //!
+//! Beside them stand a few stops: everybody must have had a word, and the process must not outlive its last answer by much.
+//!
 //! Wall clock is compared beside it, in pairs of base and head, and only advises.
 
 mod baseline;
 mod measure;
 mod pairs;
+mod stops;
 mod tree;
 mod verdict;
 
@@ -16,6 +19,7 @@ pub use self::{
     baseline::{Baseline, Tools},
     measure::{Counts, measure},
     pairs::{Comparison, PAIRS},
+    stops::Stops,
     tree::Tree,
     verdict::{Judgement, Verdict},
 };

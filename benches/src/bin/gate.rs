@@ -3,7 +3,11 @@
 use std::{env, fs::OpenOptions, io::Write, process::ExitCode};
 
 use anyhow::{Context, bail, ensure};
-use benches::gate::{Baseline, Comparison, Judgement, PAIRS, Tools, Tree, Verdict, measure};
+use benches::{
+    asked::Asked,
+    gate::{Baseline, Comparison, Judgement, PAIRS, Stops, Tools, Tree, Verdict, measure},
+    peers::{self, Peer},
+};
 
 /// Runs of an unchanged tree that the self-test makes, all of which have to pass; and those of a new baseline.
 const UNCHANGED: usize = 10;
@@ -12,7 +16,13 @@ const RUNS: usize = 5;
 /// The bench that a regression is put into.
 const VICTIM: &str = "request_winddown of_100";
 
+/// In place of the counts' own conclusion.
+const STOP_FAILS: &str = "gate      FAIL   a stop leaves somebody without a word, or outlives its last answer";
+
 fn main() -> anyhow::Result<ExitCode> {
+    if let Asked::Server(args) = Asked::now() {
+        return peers::serve(&args);
+    }
     let args: Vec<_> = env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => check(&Tools::here()?),
@@ -30,9 +40,11 @@ fn main() -> anyhow::Result<ExitCode> {
 fn check(tools: &Tools) -> anyhow::Result<ExitCode> {
     let baseline = Baseline::load()?;
     let verdict = Verdict::of(&baseline, tools, &measure(None)?);
-    print!("{verdict}{}", verdict.conclusion());
-    summarise(&verdict.markdown())?;
-    Ok(if verdict.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let stops = Stops::of(Peer::Winddown)?;
+    let conclusion = if stops.passes() { verdict.conclusion() } else { STOP_FAILS.into() };
+    println!("{verdict}stops     {stops}\n{conclusion}");
+    summarise(&format!("{}\n{stops}\n\n{conclusion}", verdict.markdown()))?;
+    Ok(if verdict.passes() && stops.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn summarise(markdown: &str) -> anyhow::Result<()> {
@@ -89,5 +101,8 @@ fn self_test(tools: &Tools) -> anyhow::Result<ExitCode> {
             now[VICTIM].allocations.cast_signed() - baseline.benches[VICTIM].allocations.cast_signed()
         );
     }
+    let stops = Stops::of(Peer::Axum)?;
+    ensure!(stops.without_a_word > 0, "a server that says no goodbye is not caught: {stops}");
+    println!("no goodbye           caught: {stops}");
     Ok(ExitCode::SUCCESS)
 }

@@ -79,7 +79,6 @@ impl Verdict {
             let [instructions, change, allocations, judgement] = row.cells();
             let _ = writeln!(text, "| {} | {instructions} | {change} | {allocations} | {judgement} |", row.name);
         }
-        let _ = write!(text, "\n{}", self.conclusion());
         text
     }
 
@@ -90,9 +89,9 @@ impl Verdict {
             let _ = writeln!(text, "instructions are not judged: the baseline is of {then:?}, and here is {now:?}");
         }
         text + if self.passes() {
-            "gate      PASS\n"
+            "gate      PASS"
         } else {
-            "gate      FAIL   meant so? `just gate-update` makes the new baseline, and shows the difference\n"
+            "gate      FAIL   meant so? `just gate-update` makes the new baseline, and shows the difference"
         }
     }
 }
