@@ -115,6 +115,7 @@ pub use crate::{
     server::{
         address::{Address, AddressError},
         close::{ListenerClose, ListenerReport},
+        connection::ConnectionStatus,
         listener::{Listener, bind},
         transport::Transport,
     },

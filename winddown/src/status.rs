@@ -1,6 +1,6 @@
 //! The live answer to "what holds the stop?", for a person and for a scrape.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,10 +13,11 @@ use crate::{
     lifecycle::{Cause, Phase},
     metrics::Snapshot,
     report::{PhaseReport, seconds},
+    server::connection::{Connection, ConnectionStatus},
     tasks::{TaskPanic, TaskStatus},
 };
 
-/// How many requests are listed; the rest is a number.
+/// How many requests or connections are listed; the rest is a number.
 const LISTED: usize = 20;
 
 /// The phases of a stop, and the parts of the grace period that they have.
@@ -56,6 +57,9 @@ pub struct Status {
     pub cause: Option<Cause>,
     /// Open connections, those of admin servers excluded.
     pub connections: usize,
+    /// The 20 oldest of those on which no request is being answered: idle ones, and in a drain those whose request is not whole
+    /// yet, or whose answer the client has not taken.
+    pub connections_without_request: Vec<ConnectionStatus>,
     /// Requests in flight, to the end of their response bodies.
     pub requests_in_flight: usize,
     /// The 20 oldest of them.
@@ -107,6 +111,18 @@ fn oldest_requests(inner: &Inner) -> Vec<RequestStatus> {
     requests.iter().take(LISTED).map(|request| RequestStatus::of(request)).collect()
 }
 
+/// The same of connections without a request.
+fn oldest_without_request(inner: &Inner) -> Vec<ConnectionStatus> {
+    let servers = inner.traffic_servers();
+    let mut all: Vec<_> = servers.iter().flat_map(|running| running.server.connections.without_request()).collect();
+    all.sort_unstable_by_key(|connection| connection.accepted);
+    let status = |connection: &Arc<Connection>| ConnectionStatus {
+        peer: connection.peer().to_string(),
+        age: connection.accepted.elapsed(),
+    };
+    all.iter().take(LISTED).map(status).collect()
+}
+
 pub(crate) fn live(inner: &Inner) -> Status {
     let status = inner.lifecycle.status().clone();
     let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_secs_f64();
@@ -122,6 +138,7 @@ pub(crate) fn live(inner: &Inner) -> Status {
         left: status.stop.as_ref().map(|stop| left(stop.hard_deadline)),
         cause: status.stop.map(|stop| stop.cause),
         connections,
+        connections_without_request: oldest_without_request(inner),
         requests_in_flight,
         requests: oldest_requests(inner),
         tasks_running: inner.tasks.len(),

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, interval_at};
 
 use crate::{
-    hook::HookStatus, http::in_flight::RequestStatus, inner::Inner, lifecycle::Phase, status, status::Status,
-    tasks::TaskStatus,
+    hook::HookStatus, http::in_flight::RequestStatus, inner::Inner, lifecycle::Phase,
+    server::connection::ConnectionStatus, status, status::Status, tasks::TaskStatus,
 };
 
 /// From one line to the next, and from the begin of a phase to its first.
@@ -49,6 +49,8 @@ impl Waits {
         let mut named: Vec<_> = hooks.into_iter().map(hook).collect();
         if requests > 0 {
             named.extend(status.requests.iter().map(request));
+        } else if connections > 0 {
+            named.extend(status.connections_without_request.iter().map(connection));
         }
         if tasks > 0 {
             named.extend(status.tasks.iter().map(task));
@@ -70,6 +72,10 @@ fn request(request: &RequestStatus) -> String {
     let RequestStatus { method, route, path, peer, id, age, .. } = request;
     let route = route.as_ref().filter(|route| *route != path).map(|route| format!(" ({route})")).unwrap_or_default();
     format!("{method} {path}{route} of {peer}, id {id}, for {age:.1?}")
+}
+
+fn connection(ConnectionStatus { peer, age }: &ConnectionStatus) -> String {
+    format!("connection of {peer} without a whole request, for {age:.1?}")
 }
 
 fn task(TaskStatus { name, age }: &TaskStatus) -> String {
@@ -111,6 +117,10 @@ mod tests {
             left: Some(15.0),
             cause: None,
             connections: 23,
+            connections_without_request: vec![ConnectionStatus {
+                peer: "127.0.0.1:5313".into(),
+                age: Duration::from_secs(6),
+            }],
             requests_in_flight: 22,
             requests: (0..20).map(request).collect(),
             tasks_running: 1,
@@ -128,6 +138,15 @@ mod tests {
         assert_eq!(count, "22 requests, 23 connections, 1 hook");
         assert!(named.starts_with("hook \"deregister\" for 3.0s, 2.0s left; GET /work/0 (/work/{ms}) of 127.0.0.1:5312, id r-0, for 4.2s; "), "{named}");
         assert!(named.ends_with("id r-19, for 4.2s; and 2 more"), "{named}");
+    }
+
+    #[test]
+    fn a_drain_without_requests_waits_for_connections_by_their_peers() {
+        let status =
+            Status { requests_in_flight: 0, connections: 1, hooks_running: Vec::new(), ..status(Phase::Drain) };
+        let Waits { count, named } = Waits::of(&status).expect("it waits");
+        assert_eq!(count, "1 connection");
+        assert_eq!(named, "connection of 127.0.0.1:5313 without a whole request, for 6.0s");
     }
 
     #[test]

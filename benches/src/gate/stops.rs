@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn one_client_without_a_word_or_a_process_that_lingers_does_not_pass() {
-        let stops = |without_a_word, overhead| Stops { clients: 400, without_a_word, overheads: vec![1.0, overhead, 9.0] };
+        let stops =
+            |without_a_word, overhead| Stops { clients: 400, without_a_word, overheads: vec![1.0, overhead, 9.0] };
         assert!(stops(0, MOST).passes());
         assert!(!stops(1, 1.0).passes());
         assert!(!stops(0, MOST + 0.01).passes());

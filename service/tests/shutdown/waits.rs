@@ -68,3 +68,19 @@ fn of_many_the_twenty_oldest_are_named_and_all_are_counted() {
     assert_eq!(report["requests"]["cut"], 25);
     assert_eq!(report["cut_requests"].as_array().expect("a list").len(), 20, "the report keeps what was cut");
 }
+
+#[test]
+fn a_client_that_says_half_a_request_is_named_by_its_address() {
+    let mut service = Service::start(&[("LAME_DUCK", "0s"), ("HEADER_TIMEOUT", "5s"), ("GRACE_PERIOD", "20s")]);
+    let mut wire = service.connect();
+    wire.send("GET /hello HTTP/1.1\r\nHo").expect("it is connected");
+    service.signal(Signal::TERM);
+    let line = service.says_what_holds_it();
+    assert!(line["message"].as_str().expect("text").starts_with("drain waits for 1 connection; "), "{line}");
+    let held_by = line["held_by"].as_str().expect("text");
+    assert!(held_by.starts_with("connection of 127.0.0.1:"), "{line}");
+    assert!(held_by.contains(" without a whole request, for "), "{line}");
+    let status = service.status();
+    assert_eq!(status["connections_without_request"].as_array().map(Vec::len), Some(1), "{status}");
+    service.expect_exit(0);
+}

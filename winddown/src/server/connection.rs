@@ -13,6 +13,7 @@ use std::{
 
 use http::{Response, Version};
 use hyper::upgrade::OnUpgrade;
+use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,12 +30,23 @@ use crate::{
     totals::Totals,
 };
 
+/// A connection on which no request is being answered, as a person sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ConnectionStatus {
+    /// The client's address; of a Unix socket, its process.
+    pub peer: String,
+    /// How long ago it was accepted.
+    #[serde(rename = "age_seconds", serialize_with = "crate::report::seconds")]
+    pub age: Duration,
+}
+
 /// One connection. Shared by the task that drives it, its requests, and whoever asks what is going on.
 #[derive(Debug)]
 pub(crate) struct Connection {
     id: u64,
     peer: Peer,
-    pub(super) accepted: Instant,
+    pub(crate) accepted: Instant,
     server: Arc<Server>,
     requests: Mutex<Vec<Arc<RequestInfo>>>,
     /// How many these are: written behind the lock, and read without it at every turn of the connection's task.

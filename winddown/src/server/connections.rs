@@ -51,6 +51,11 @@ impl Connections {
         self.all().into_iter().flat_map(|connection| connection.requests()).collect()
     }
 
+    /// Those on which no request is being answered: idle ones, heads that are not whole, answers that have not left.
+    pub(crate) fn without_request(&self) -> Vec<Arc<Connection>> {
+        self.all().into_iter().filter(|connection| !connection.is_serving()).collect()
+    }
+
     /// Counts every request that is being answered as cut.
     pub(crate) fn cut_requests(&self, totals: &Totals) {
         for connection in self.all() {
