@@ -140,3 +140,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct CrateReadme;
+
+/// And those of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/adopt.md")]
+struct Adopt;
