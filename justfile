@@ -95,6 +95,10 @@ deploy-check:
 run *ARGS:
     cargo run --package service -- {{ARGS}}
 
+# What changed in the library's interface since a commit or tag, and which version that takes; needs cargo install cargo-semver-checks
+semver BASE:
+    cargo semver-checks --package winddown --baseline-rev {{BASE}}
+
 # The whole gate, as CI runs it
 ci:
     .ci/run
