@@ -41,7 +41,7 @@ pub(crate) struct Config {
     tls_reload_every: Duration,
 
     /// Where orders are kept: sqlite:FILE, which is made if it is not there, or postgres://USER:PASSWORD@HOST/NAME
-    #[arg(long, env, default_value = "sqlite:service.db", hide_env_values = true)]
+    #[arg(long, env, default_value = concat!("sqlite:", env!("CARGO_PKG_NAME"), ".db"), hide_env_values = true)]
     database_url: String,
     /// How long an instance holds the orders that it is settling: when it has died, another takes them after that
     #[arg(long, env, default_value = "10s", value_parser = some_time)]

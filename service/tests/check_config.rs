@@ -9,13 +9,15 @@ use std::{
 
 type Environment<'a> = &'a [(&'a str, &'a str)];
 
+const BINARY: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));
+
 const RIGHT: u8 = 0;
 const WRONG: u8 = 78;
 
 /// Runs the check in a folder of its own, which must be empty when it is over.
 fn check(words: &[&str], environment: Environment<'_>, input: &str) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_service"))
+    let mut child = Command::new(BINARY)
         .arg("check-config")
         .args(words)
         .env_clear()
@@ -170,5 +172,8 @@ fn a_command_line_that_is_wrong_is_refused_and_help_is_none() {
         assert!(text.starts_with("error: "), "{text}");
     }
     let help = said(&["--help"], &[], RIGHT);
-    assert!(help.contains("service check-config") && help.contains("--balancer-idle"), "{help}");
+    assert!(
+        help.contains(concat!(env!("CARGO_PKG_NAME"), " check-config")) && help.contains("--balancer-idle"),
+        "{help}"
+    );
 }
