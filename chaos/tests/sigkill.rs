@@ -53,6 +53,9 @@ fn c42_sigkill_is_seen_as_lost_requests() {
     let stop = &json["stops"][0];
     assert_eq!(stop["exit_code"], 128 + 9);
     assert!(stop["counts"]["lost"].as_u64() > Some(0), "{stop}");
+    if !sigkill().load.mix.has_orders() {
+        return; // the service keeps none
+    }
     // What a client has no answer to may be there or not. What it was told is there, and settled once.
     let orders = &stop["orders"];
     assert!(orders["acknowledged"].as_u64() > Some(0), "{orders}");
