@@ -26,9 +26,9 @@ use crate::{
 /// Looked at by name, too: whatever else is wrong with the settings, the supervisor is told.
 const TERMINATION_MESSAGE: &str = "TERMINATION_MESSAGE";
 
-/// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
+/// The settings.
 #[derive(Clone, Debug, Parser)]
-#[command(version, max_term_width = 110)]
+#[command(version, about, after_help = "Durations are written 250ms, 5s or 2m.", max_term_width = 110)]
 pub(crate) struct Config {
     /// Where traffic is served: an address and a port, or unix:/run/service.sock; unless systemd passes in a socket
     /// that is named http
