@@ -73,6 +73,12 @@ template:
 template-check *ARGS:
     cargo run --package template -- check {{ARGS}}
 
+# Hold deploy/ against the service, systemd, Kubernetes' schemas and an image builder; a part that is missing is skipped
+deploy-check:
+    hadolint deploy/Dockerfile
+    cargo test --package service --test deploy
+    cargo test --package service --test shutdown -- c40
+
 # Run the service on its default ports
 run *ARGS:
     cargo run --package service -- {{ARGS}}

@@ -105,6 +105,20 @@ mod tests {
     }
 
     #[test]
+    fn the_job_in_kubernetes_asks_for_what_there_is_and_has_the_time_for_it() {
+        let job = include_str!("../../deploy/kubernetes/loadtest/job.yaml");
+        let flags = job.lines().filter_map(|line| line.trim().strip_prefix("- ")).filter(|flag| flag.starts_with("--"));
+        let flags = flags.map(|flag| flag.replace("$(POD_NAME)", "loadtest-0-x7k2p"));
+        let config =
+            Config::try_parse_from(std::iter::once("loadtest".to_owned()).chain(flags)).expect("the flags fit");
+        assert_eq!(config.host.address(), ("service", 8080));
+        assert_eq!(config.run_id, Some(RunId("loadtest-0-x7k2p".into())));
+        let deadline = job.lines().find_map(|line| line.trim().strip_prefix("activeDeadlineSeconds: ")?.parse().ok());
+        let deadline = Duration::from_secs(deadline.expect("a Job has a bound"));
+        assert!(deadline > config.run_time + crate::OVERTIME, "{deadline:?}");
+    }
+
+    #[test]
     fn a_bad_value_is_refused_with_its_flag_the_value_and_a_remedy() {
         for (flag, value, remedy) in [
             ("--host", "https://a", "such as http://127.0.0.1:8080"),

@@ -44,7 +44,7 @@ const SOURCES: [&str; 2] = ["service", "winddown"];
 
 /// Our name where a project has its own, what is ours alone, and Liquid that nobody has read.
 const LEFT_OVER: &str = r"(--package |-p |/usr/local/bin/|/var/lib/|target/release/)service\b|\bservice check-config|\
-                          (?m:\bname: service$)|registry\.example/service\b|\bservice\.(service|socket)\b|\
+                          (?m:\bname: service$)|registry\.example/service\b|deployment/service\b|\bservice-database|\bservice\.(service|socket)\b|\
                           cargo[ -]generate|template-check|\.ci/run|benches\b|\{\{ ?(project-name|description)|\{% ?\w";
 
 pub(crate) struct Project {

@@ -27,6 +27,21 @@ fn c40_process_1_stops_on_sigterm_and_answers_what_is_in_flight() {
     assert!(exit.after < Duration::from_secs(10), "{exit:?}");
 }
 
+/// Whatever else is sent to a container is lost, and does not end it: the kernel drops a signal to process 1 that has no handler.
+#[test]
+fn c40_process_1_is_not_ended_by_a_signal_that_it_does_not_handle() {
+    let Some(mut service) = start(&[]) else { return };
+    service.await_ready().expect("it becomes ready");
+    assert_is_process_1(&service);
+    for signal in [Signal::USR1, Signal::USR2, Signal::ALARM] {
+        service.send(signal);
+    }
+    // Another process would be gone by now: it is not run again before its signal is delivered.
+    assert_eq!(service.connect().get("/hello", "after").expect("it runs").status, 200);
+    service.signal(Signal::TERM);
+    service.expect_exit(0);
+}
+
 #[test]
 fn c40_process_1_stops_on_sigterm_before_it_is_ready() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -50,7 +65,7 @@ fn start(settings: Settings<'_>) -> Option<Service> {
 }
 
 /// The last of its ids, one for each namespace, is its own view of itself.
-fn assert_is_process_1(service: &Service) {
+pub(crate) fn assert_is_process_1(service: &Service) {
     let status = fs::read_to_string(service.proc("status")).expect("the process is not yet reaped");
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).expect("Linux 4.1 and later say so");
     assert_eq!(ids.split_whitespace().last(), Some("1"), "{ids}");

@@ -169,6 +169,11 @@ impl Service {
         if signal != Signal::STOP && signal != Signal::CONT {
             self.stop_asked.get_or_insert_with(Instant::now);
         }
+        self.send(signal);
+    }
+
+    /// Sends a signal that asks for no stop.
+    pub(crate) fn send(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the process is our child and not yet reaped");
     }
 
@@ -249,6 +254,10 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        // Who has become another user outlives the one that started it, whatever that asked of the kernel.
+        if let (Some(grandchild), Ok(None)) = (self.grandchild, self.child.try_wait()) {
+            let _ = kill_process(grandchild, Signal::KILL);
+        }
         // Both fail only when the process has already been waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -24,6 +24,7 @@ mod harness;
 mod history;
 mod http1;
 mod http2;
+mod image;
 mod last_words;
 mod limits;
 mod live;
