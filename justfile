@@ -36,6 +36,10 @@ bench-request:
 bench-paths:
     cargo bench --package benches --bench paths
 
+# The same router on winddown, axum::serve and axum-server, and docs/peers.svg; needs wrk and h2load; PEERS_ROUNDS, PEERS_SECONDS and PEERS_CONNECTIONS size it
+bench-peers:
+    PEERS_PLOT=docs/peers.svg cargo bench --package benches --bench peers
+
 # Instructions and allocations against benches/baseline.json; needs valgrind, and cargo install gungraun-runner --version 0.20.0
 gate *ARGS:
     cargo run --package benches --bin gate -- {{ARGS}}

@@ -9,20 +9,15 @@
 //! Times depend on what else the machine does, and are only shown. `IDLE_CONNECTIONS` and `IDLE_PAIRS` say how much is
 //! measured.
 
-use std::{
-    env,
-    process::{Command, ExitCode},
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context, ensure};
-use axum::{Router, routing::get};
+use anyhow::ensure;
 use benches::{
-    clients::{Clients, Told, most_connections},
-    server::Server,
+    asked::{Asked, setting},
+    clients::{Told, most_connections},
+    median::median,
+    peers::{self, Peer},
 };
-use tokio::net::TcpListener;
-use winddown::{Shutdown, Split};
 
 /// Connections of each server.
 const CONNECTIONS: usize = 10_000;
@@ -43,59 +38,21 @@ const STOP: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn main() -> anyhow::Result<ExitCode> {
-    let args: Vec<_> = env::args().skip(1).collect();
-    let given = |arg: &str| args.iter().any(|other| other == arg);
-    match args.as_slice() {
-        [serve, server] if serve == "--serve" && server == WINDDOWN => return serve_winddown(),
-        [serve, server] if serve == "--serve" && server == AXUM => return serve_axum(),
-        // Test runners ask so for the names of tests, of which there are none.
-        _ if given("--list") => return Ok(ExitCode::SUCCESS),
-        _ => {}
+    match Asked::now() {
+        Asked::Server(args) => peers::serve(&args),
+        Asked::Names => Ok(ExitCode::SUCCESS),
+        Asked::Bench => {
+            let results = Results::measure(setting("IDLE_CONNECTIONS", CONNECTIONS)?, setting("IDLE_PAIRS", PAIRS)?)?;
+            results.print();
+            let passed = results.ratio() <= MEMORY && results.are_all_told();
+            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Asked::Test => {
+            let results = Results::measure(SMOKE, 1)?;
+            ensure!(results.are_all_told(), "not all were told: {:?}", results.stops);
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    // `cargo bench` says so, and `cargo test` does not.
-    if given("--bench") {
-        let results = Results::measure(setting("IDLE_CONNECTIONS", CONNECTIONS)?, setting("IDLE_PAIRS", PAIRS)?)?;
-        results.print();
-        let passed = results.ratio() <= MEMORY && results.are_all_told();
-        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    } else {
-        let results = Results::measure(SMOKE, 1)?;
-        ensure!(results.are_all_told(), "not all were told: {:?}", results.stops);
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn setting(name: &str, default: usize) -> anyhow::Result<usize> {
-    let Ok(value) = env::var(name) else { return Ok(default) };
-    let value = value.parse().ok().filter(|value| *value > 0);
-    value.with_context(|| format!("{name} must be a whole number from 1 on; without it, {default} is taken"))
-}
-
-const WINDDOWN: &str = "winddown";
-const AXUM: &str = "axum";
-
-fn router() -> Router {
-    Router::new().route("/hello", get(|| async { "hello" }))
-}
-
-/// Serves until SIGTERM. The first line on standard output says where.
-#[tokio::main]
-async fn serve_winddown() -> anyhow::Result<ExitCode> {
-    let signals = winddown::signals()?;
-    let split = Split { lame_duck: Some(Duration::ZERO), ..Split::default() };
-    let stop = Shutdown::builder().split(split).build()?;
-    let server = stop.serve("bench", winddown::bind("127.0.0.1:0".parse()?)?, router());
-    println!("{}", server.local_addr()?);
-    Ok(stop.run_until(signals).await.into())
-}
-
-/// The same until it is killed.
-#[tokio::main]
-async fn serve_axum() -> anyhow::Result<ExitCode> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("{}", listener.local_addr()?);
-    axum::serve(listener, router()).await?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What was measured; one value a pair.
@@ -138,7 +95,7 @@ impl Results {
     }
 
     fn measure_winddown(&mut self) -> anyhow::Result<()> {
-        let (mut server, clients, bytes) = self.open(WINDDOWN)?;
+        let (mut server, clients, bytes) = Peer::Winddown.start_with_idle(self.connections)?;
         self.winddown.push(bytes);
         let signalled = server.terminate()?;
         let (told, last) = clients.until_told(PATIENCE)?;
@@ -149,20 +106,9 @@ impl Results {
     }
 
     fn measure_axum(&mut self) -> anyhow::Result<()> {
-        let (_server, _clients, bytes) = self.open(AXUM)?;
+        let (_server, _clients, bytes) = Peer::Axum.start_with_idle(self.connections)?;
         self.axum.push(bytes);
         Ok(())
-    }
-
-    /// Starts a server and opens its connections; returns what each of them costs it.
-    fn open(&self, name: &str) -> anyhow::Result<(Server, Clients, f64)> {
-        let server = Server::start(Command::new(env::current_exe()?).args(["--serve", name]))?;
-        // What the first request brings into being is no cost of a connection.
-        drop(Clients::open(server.address(), 1)?);
-        let before = server.resident()?;
-        let clients = Clients::open(server.address(), self.connections)?;
-        let growth = server.resident()?.saturating_sub(before);
-        Ok((server, clients, growth as f64 / self.connections as f64))
     }
 
     fn ratio(&self) -> f64 {
@@ -181,7 +127,7 @@ impl Results {
         };
         println!("{} idle connections, each of which has carried one request\n", self.connections);
         println!("{:6} {:>33} {:>29}", "", "memory of a connection", "stop of winddown");
-        println!("pair {:>13} {:>11} {:>7} {:>9} {:>9} {:>9}", WINDDOWN, AXUM, "ratio", "told", "all told", "exit");
+        println!("pair      winddown        axum   ratio      told  all told      exit");
         for (pair, stop) in self.stops.iter().enumerate() {
             let (all_told, exit) = (milliseconds(stop.all_told), milliseconds(stop.exit));
             let (name, told) = ((pair + 1).to_string(), stop.told.farewells.to_string());
@@ -203,10 +149,4 @@ impl Results {
         let within = if exit <= milliseconds(STOP) { "PASS" } else { "over" };
         println!("{within}  time: all told and gone in {exit:.0} ms, on a quiet machine at most {STOP:?} (not a gate)");
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }

@@ -13,9 +13,9 @@
 //! `STOP_CONNECTIONS` says how many there are.
 
 use std::{
-    env, fs,
+    fs,
     path::Path,
-    process::{Command, ExitCode},
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -23,10 +23,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use axum::{Router, extract::State, routing::get};
 use benches::{
+    asked::{Asked, setting},
     clients::{Clients, Told, most_connections},
+    median::median,
     server::Server,
 };
 use serde_json::{Value, json};
@@ -55,24 +57,20 @@ const CANCELLING_MS: f64 = 20.0;
 const OVERHEAD_MS: f64 = 10.0;
 
 fn main() -> anyhow::Result<ExitCode> {
-    let args: Vec<_> = env::args().skip(1).collect();
-    let given = |arg: &str| args.iter().any(|other| other == arg);
-    match args.as_slice() {
-        [serve, connections, result] if serve == "--serve" => {
+    match Asked::now() {
+        Asked::Server(args) => {
+            let [connections, result] = args.as_slice() else { bail!("{args:?} are no connections and a file") };
             return serve_and_stop(connections.parse()?, result.as_ref());
         }
-        // Test runners ask so for the names of tests, of which there are none.
-        _ if given("--list") => return Ok(ExitCode::SUCCESS),
-        _ => {}
-    }
-    // `cargo bench` says so, and `cargo test` does not.
-    if given("--bench") {
-        let wanted = env::var("STOP_CONNECTIONS").map_or(Ok(CONNECTIONS), |text| text.parse());
-        let connections = wanted.context("STOP_CONNECTIONS must be a whole number")?.min(most_connections()?);
-        let stops = (0..RUNS).map(|_| Stop::measure(connections)).collect::<anyhow::Result<Vec<_>>>()?;
-        print(connections, &stops);
-    } else {
-        Stop::measure(SMOKE)?;
+        Asked::Names => {}
+        Asked::Bench => {
+            let connections = setting("STOP_CONNECTIONS", CONNECTIONS)?.min(most_connections()?);
+            let stops = (0..RUNS).map(|_| Stop::measure(connections)).collect::<anyhow::Result<Vec<_>>>()?;
+            print(connections, &stops);
+        }
+        Asked::Test => {
+            Stop::measure(SMOKE)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -203,8 +201,7 @@ impl Stop {
     fn measure(connections: usize) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let result = folder.path().join("result.json");
-        let mut child = Command::new(env::current_exe()?);
-        let mut server = Server::start(child.arg("--serve").arg(connections.to_string()).arg(&result))?;
+        let mut server = Server::start(&[connections.to_string().as_ref(), result.as_os_str()])?;
         let clients = Clients::hold(server.address(), connections)?;
         let (told, _) = clients.until_told(PATIENCE)?;
         let (status, _) = server.wait(PATIENCE)?;
@@ -238,11 +235,7 @@ fn print(connections: usize, stops: &[Stop]) {
     for (run, stop) in stops.iter().enumerate() {
         row(&(run + 1).to_string(), columns.map(|of| of(stop)));
     }
-    let median = columns.map(|of| {
-        let mut values: Vec<_> = stops.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    });
+    let median = columns.map(|of| median(&stops.iter().map(of).collect::<Vec<_>>()));
     row("median", median);
     let [cancelling, overhead, ..] = median;
     let within = |value: f64, most: f64| if value <= most { "PASS" } else { "over" };

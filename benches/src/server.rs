@@ -1,6 +1,8 @@
 //! A server under measurement: a child process, so that its memory and its end are its own.
 
 use std::{
+    env,
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -14,6 +16,8 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 
+use crate::asked::SERVE;
+
 /// Longest time that a server may take to start.
 const START: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
@@ -25,9 +29,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` and waits for its first line, an address.
-    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    /// Starts this bench once more, as a server, and waits for its first line, an address.
+    pub fn start(args: &[&OsStr]) -> anyhow::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        let mut child = command.arg(SERVE).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().expect("it is piped");
         let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut server = Self { child, address: unspecified };
@@ -54,6 +59,20 @@ impl Server {
         Ok(kilobytes * 1024)
     }
 
+    /// What its threads have taken of the cores until now.
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let threads = format!("/proc/{}/task", self.child.id());
+        let mut time = Duration::ZERO;
+        for thread in fs::read_dir(&threads).with_context(|| format!("cannot read {threads}"))? {
+            let path = thread?.path().join("schedstat");
+            // A thread may end meanwhile. Those that matter do not.
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            let nanoseconds = text.split(' ').next().and_then(|word| word.parse().ok());
+            time += Duration::from_nanos(nanoseconds.with_context(|| format!("{} has no time", path.display()))?);
+        }
+        Ok(time)
+    }
+
     /// Asks it to stop; returns the time just before.
     pub fn terminate(&self) -> anyhow::Result<Instant> {
         let at = Instant::now();
@@ -63,12 +82,17 @@ impl Server {
 
     /// Waits for its end and returns how and when that was, or that it still runs after `bound`.
     pub fn wait(&mut self, bound: Duration) -> anyhow::Result<(ExitStatus, Instant)> {
-        let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?;
-        let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&bound.try_into()?))?;
-        let at = Instant::now();
-        ensure!(ended > 0, "the server still runs after {bound:?}");
-        Ok((self.child.wait()?, at))
+        let ended = wait(&mut self.child, bound)?;
+        ended.with_context(|| format!("the server still runs after {bound:?}"))
     }
+}
+
+/// Waits for the end of `child`, and returns how and when that was; `None` when it still runs after `bound`.
+pub(crate) fn wait(child: &mut Child, bound: Duration) -> anyhow::Result<Option<(ExitStatus, Instant)>> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&bound.try_into()?))?;
+    let at = Instant::now();
+    Ok(if ended > 0 { Some((child.wait()?, at)) } else { None })
 }
 
 impl Drop for Server {

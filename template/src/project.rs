@@ -77,6 +77,7 @@ impl Project {
                 self.has_no_broken_link(file, &text)?;
             }
         }
+        self.needs_what_it_names(&files)?;
         let Choice { name, .. } = self.choice;
         for (file, words) in [
             ("README.md", format!("# {name}\n")),
@@ -103,6 +104,21 @@ impl Project {
                 "{told} shall a project have it? Say so in template/src/project.rs or cargo-generate.toml"
             );
             ensure!(file.extension().is_none_or(|it| it != "liquid"), "{told} is not what cargo-generate leaves");
+        }
+        Ok(())
+    }
+
+    /// Each dependency of the workspace is one of a member's.
+    fn needs_what_it_names(&self, files: &[PathBuf]) -> anyhow::Result<()> {
+        let manifests = files.iter().filter(|file| file.ends_with("Cargo.toml") && file.iter().count() > 1);
+        let manifests = manifests.map(|file| Ok(fs::read_to_string(self.folder.join(file))?));
+        let manifests = manifests.collect::<anyhow::Result<Vec<_>>>()?.concat();
+        let workspace = self.text("Cargo.toml")?;
+        let (_, dependencies) = workspace.split_once("[workspace.dependencies]\n").context("it has some")?;
+        for line in dependencies.lines().take_while(|line| !line.starts_with('[')) {
+            let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else { continue };
+            let is_used = [format!("\n{name}."), format!("\n{name} =")].iter().any(|line| manifests.contains(line));
+            ensure!(is_used, "{}: no member needs {name}: leave it out in template/edits.toml", self.choice.name);
         }
         Ok(())
     }

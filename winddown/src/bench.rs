@@ -50,7 +50,11 @@ impl Requests {
 impl Requests {
     /// Admission of one request, and its end: what stands between the counters of a stop and the rest.
     pub fn admit(&self) -> bool {
-        self.0.connection().admit().is_some()
+        let connection = self.0.connection();
+        connection.admit().is_some_and(|_| {
+            connection.server().gate.leave();
+            true
+        })
     }
 }
 

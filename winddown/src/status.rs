@@ -103,8 +103,8 @@ pub(crate) fn traffic(inner: &Inner) -> Traffic {
 fn oldest_requests(inner: &Inner) -> Vec<RequestStatus> {
     let servers = inner.traffic_servers();
     let mut requests: Vec<_> = servers.iter().flat_map(|running| running.server.connections.requests()).collect();
-    requests.sort_unstable_by_key(|(request, _)| request.started);
-    requests.iter().take(LISTED).map(|(request, connection)| RequestStatus::of(request, connection)).collect()
+    requests.sort_unstable_by_key(|request| request.started);
+    requests.iter().take(LISTED).map(|request| RequestStatus::of(request)).collect()
 }
 
 pub(crate) fn live(inner: &Inner) -> Status {

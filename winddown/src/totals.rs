@@ -100,14 +100,12 @@ impl Totals {
         }
     }
 
-    /// A request is over. Returns whether that is part of a stop's account.
-    pub(crate) fn ended(&self, token: &mut Token, complete: bool) -> bool {
-        let stopping = token.leave();
-        if stopping && !token.is_late() {
+    /// A request is over, after T0.
+    pub(crate) fn ended(&self, token: &Token, complete: bool) {
+        if !token.is_late() {
             let count = if complete { &self.completed } else { &self.aborted };
             count.fetch_add(1, Relaxed);
         }
-        stopping
     }
 
     pub(crate) fn rejected(&self) {

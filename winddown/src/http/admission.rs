@@ -11,14 +11,11 @@
 //! 2. Whoever counts behind [`Door::close`] sees every request that the door let in without a pass.
 //! 3. A pass lets one request in, and none is lost.
 //! 4. The stage never goes back, and whoever found the gate closed sees that the server drains.
-//! 5. The token lives until the end of the response body, not of the handler.
+//! 5. Whoever was counted leaves once, at the end of the response body and not of the handler: `InFlight` does when it is dropped.
 //!
 //! `tests/models` proves 1 to 4, with this file as it is. Hence [`crate::sync`].
 
-use std::sync::{
-    Arc,
-    atomic::Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::sync::{AtomicU8, AtomicU32, AtomicUsize};
 
@@ -35,7 +32,7 @@ pub(crate) enum Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     /// [`Gate::T0`], [`Gate::CLOSED`], and how many [`Gate::ONE`] there are.
-    requests: Arc<AtomicUsize>,
+    requests: AtomicUsize,
     /// Beside the count, which every request writes: this one is read by every response and written twice.
     stage: AtomicU8,
 }
@@ -50,7 +47,14 @@ impl Gate {
     /// `Acquire`, with the `Release` of whoever closes: invariants 2 and 4.
     pub(crate) fn enter(&self) -> Token {
         let found = self.requests.fetch_add(Self::ONE, Acquire);
-        Token { requests: self.requests.clone(), found, left: false }
+        Token { late: found & Self::T0 != 0, closed: found & Self::CLOSED != 0 }
+    }
+
+    /// One request that was counted is over. Returns whether T0 had come.
+    pub(crate) fn leave(&self) -> bool {
+        let found = self.requests.fetch_sub(Self::ONE, Relaxed);
+        debug_assert!(found >= Self::ONE, "a request ends once");
+        found & Self::T0 != 0
     }
 
     /// T0. Returns how many requests are in flight at that moment; 0 when it had come before.
@@ -79,38 +83,18 @@ impl Gate {
     }
 }
 
-/// One request in flight, until it is dropped.
+/// What a request found when it was counted. Whoever has it owes a [`Gate::leave`].
 #[derive(Debug)]
+#[must_use = "the request stays counted"]
 pub(crate) struct Token {
-    requests: Arc<AtomicUsize>,
-    /// What the gate was when the request came.
-    found: usize,
-    left: bool,
+    late: bool,
+    closed: bool,
 }
 
 impl Token {
-    fn found_open(&self) -> bool {
-        self.found & Gate::CLOSED == 0
-    }
-
     /// Whether the request came after T0.
     pub(crate) fn is_late(&self) -> bool {
-        self.found & Gate::T0 != 0
-    }
-
-    /// The request is over. Returns whether T0 had come.
-    pub(crate) fn leave(&mut self) -> bool {
-        debug_assert!(!self.left, "a request ends once");
-        self.left = true;
-        self.requests.fetch_sub(Gate::ONE, Relaxed) & Gate::T0 != 0
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        if !self.left {
-            self.leave();
-        }
+        self.late
     }
 }
 
@@ -132,7 +116,11 @@ impl Door {
     /// Admission of one request.
     pub(crate) fn admit(&self, gate: &Gate) -> Option<Token> {
         let token = gate.enter();
-        (token.found_open() || self.lets_in()).then_some(token)
+        if token.closed && !self.lets_in() {
+            gate.leave();
+            return None;
+        }
+        Some(token)
     }
 
     fn lets_in(&self) -> bool {

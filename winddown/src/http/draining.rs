@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use futures_core::Stream;
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
@@ -13,16 +13,8 @@ use crate::{
         hold::Hold,
         in_flight::{InFlight, RequestInfo},
     },
-    server::connection::Connection,
     tokens::Tokens,
 };
-
-/// What a request carries through the router.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestContext {
-    pub(crate) request: Arc<RequestInfo>,
-    pub(crate) connection: Arc<Connection>,
-}
 
 /// An extractor for handlers that stream, poll or wait: tells them when to come to an end.
 ///
@@ -41,10 +33,17 @@ pub(crate) struct RequestContext {
 /// Outside of a server of [`Shutdown`](crate::Shutdown), in a test of a router for example, nothing ever drains.
 #[derive(Clone, Debug)]
 pub struct Draining {
-    context: Option<RequestContext>,
+    /// `None` outside of a server.
+    request: Option<Arc<RequestInfo>>,
 }
 
 impl Draining {
+    /// The same without an extractor: for layers, and for services of other crates that see a request's extensions, as those of
+    /// tonic do.
+    pub fn of(extensions: &Extensions) -> Self {
+        Self { request: extensions.get().cloned() }
+    }
+
     /// Resolves at T0, when the stop was asked for, and not only in the phase `drain`: come to a good end soon. Cancel safe.
     pub fn draining(&self) -> WaitForCancellationFutureOwned {
         self.token(|tokens| &tokens.draining).cancelled_owned()
@@ -68,21 +67,25 @@ impl Draining {
 
     /// `events` until T0, and then a last one that sends the client elsewhere at a moment of its own.
     pub fn events<S: Stream>(&self, events: S) -> Events<S> {
-        Events::new(events, self.draining(), self.context.as_ref().map(|context| context.connection.clone()))
+        Events::new(events, self.draining(), self.request.as_ref().map(|request| request.connection.clone()))
     }
 
     /// Keeps the request in flight for as long as what is returned lives, for work that goes on behind its answer. Take it
     /// before you answer.
     pub fn hold(&self) -> Hold {
-        Hold::new(self.context.as_ref().map(InFlight::behind))
+        Hold::new(self.request.as_deref().map(InFlight::behind))
+    }
+
+    fn tokens(&self) -> Option<&Tokens> {
+        self.request.as_ref().map(|request| request.connection.tokens())
     }
 
     fn has(&self, which: impl FnOnce(&Tokens) -> &CancellationToken) -> bool {
-        self.context.as_ref().is_some_and(|context| which(context.tokens()).is_cancelled())
+        self.tokens().is_some_and(|tokens| which(tokens).is_cancelled())
     }
 
     fn token(&self, which: impl FnOnce(&Tokens) -> &CancellationToken) -> CancellationToken {
-        self.context.as_ref().map_or_else(CancellationToken::new, |context| which(context.tokens()).clone())
+        self.tokens().map_or_else(CancellationToken::new, |tokens| which(tokens).clone())
     }
 
     /// Resolves when what is still there is cut.
@@ -95,15 +98,9 @@ impl Draining {
     #[cfg(feature = "ws")]
     pub(super) async fn goodbye(self) {
         self.draining().await;
-        if let Some(context) = &self.context {
-            tokio::time::sleep_until(context.connection.server().goodbye_at()).await;
+        if let Some(request) = &self.request {
+            tokio::time::sleep_until(request.connection.server().goodbye_at()).await;
         }
-    }
-}
-
-impl RequestContext {
-    fn tokens(&self) -> &Tokens {
-        self.connection.tokens()
     }
 }
 
@@ -111,6 +108,6 @@ impl<S: Sync> FromRequestParts<S> for Draining {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self { context: parts.extensions.get().cloned() })
+        Ok(Self::of(&parts.extensions))
     }
 }

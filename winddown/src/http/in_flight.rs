@@ -15,7 +15,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     audit::{Event, Outcome},
-    http::{admission::Token, draining::RequestContext, timing::Clock},
+    http::{admission::Token, timing::Clock},
     server::{connection::Connection, connections::Listed},
     totals::Totals,
 };
@@ -26,9 +26,11 @@ const SHOWN: usize = 128;
 /// Where a request says its id. As a constant, for a name that is looked up as text is first read letter by letter.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What is known of a request in flight. Found in the request's extensions, too.
+/// What is known of a request in flight. Shared by its guard, by its connection, which lists it, and by the extensions of
+/// the request; so it is one share that each has, and not several.
 #[derive(Debug)]
 pub(crate) struct RequestInfo {
+    pub(crate) connection: Arc<Connection>,
     pub(crate) started: Instant,
     pub(crate) method: Method,
     /// That of its route, from there on.
@@ -40,8 +42,9 @@ pub(crate) struct RequestInfo {
 }
 
 impl RequestInfo {
-    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>, connection: Arc<Connection>) -> Self {
         Self {
+            connection,
             started: Instant::now(),
             method: request.method().clone(),
             clock: OnceLock::new(),
@@ -54,6 +57,7 @@ impl RequestInfo {
     /// What goes on behind the answer of this request: the same to whoever looks, and another one to whoever counts.
     fn behind(&self) -> Self {
         Self {
+            connection: self.connection.clone(),
             started: self.started,
             method: self.method.clone(),
             clock: self.clock.clone(),
@@ -64,9 +68,9 @@ impl RequestInfo {
     }
 
     /// Counts it as cut, once: the deadline names it, and its end, if that still comes, must not again.
-    pub(crate) fn cut(&self, connection: &Connection, totals: &Totals) {
+    pub(crate) fn cut(&self, totals: &Totals) {
         if !self.cut.swap(true, Relaxed) {
-            totals.cut(RequestStatus::of(self, connection));
+            totals.cut(RequestStatus::of(self));
         }
     }
 
@@ -102,7 +106,8 @@ pub struct RequestStatus {
 }
 
 impl RequestStatus {
-    pub(crate) fn of(request: &RequestInfo, connection: &Connection) -> Self {
+    pub(crate) fn of(request: &RequestInfo) -> Self {
+        let connection = &request.connection;
         // A CONNECT has no path, but an authority (RFC 9110 §7.1).
         let path = request.path.as_ref().map_or("*", PathAndQuery::path);
         Self {
@@ -121,47 +126,43 @@ impl RequestStatus {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     request: Arc<RequestInfo>,
-    connection: Arc<Connection>,
     status: Option<u16>,
     complete: bool,
     token: Token,
-    /// It is not the request itself, whose beginning and end are in the audit log, but goes on behind its answer.
-    behind: Option<(Listed, TaskTrackerToken)>,
+    /// It is not the request itself, whose beginning and end are in the audit log, but goes on behind its answer. Boxed, for
+    /// few do, and the guard is moved with every answer.
+    behind: Option<Box<(Listed, TaskTrackerToken)>>,
 }
 
 impl InFlight {
     /// Counts the request, and notes it before its handler can run.
-    pub(crate) fn begin(request: Arc<RequestInfo>, connection: Arc<Connection>, token: Token) -> Self {
+    pub(crate) fn begin(request: Arc<RequestInfo>, token: Token) -> Self {
+        let connection = &request.connection;
         connection.server().audit(|| Event::Enter { connection: connection.id(), id: request.id() });
-        Self::counted(request, connection, token, None)
+        Self::counted(request, token, None)
     }
 
     /// Counts what goes on behind the answer of a request.
-    pub(crate) fn behind(RequestContext { request, connection }: &RequestContext) -> Self {
-        let server = connection.server();
-        let behind = server.connections.hold(connection.clone());
-        Self::counted(Arc::new(request.behind()), connection.clone(), server.gate.enter(), Some(behind))
+    pub(crate) fn behind(request: &RequestInfo) -> Self {
+        let server = request.connection.server();
+        let behind = server.connections.hold(request.connection.clone());
+        Self::counted(Arc::new(request.behind()), server.gate.enter(), Some(behind.into()))
     }
 
-    fn counted(
-        request: Arc<RequestInfo>,
-        connection: Arc<Connection>,
-        token: Token,
-        behind: Option<(Listed, TaskTrackerToken)>,
-    ) -> Self {
-        let server = connection.server();
+    fn counted(request: Arc<RequestInfo>, token: Token, behind: Option<Box<(Listed, TaskTrackerToken)>>) -> Self {
+        let server = request.connection.server();
         if behind.is_none() && !server.admin {
             server.totals().entered(&token);
         }
-        connection.enter(request.clone());
-        Self { request, connection, status: None, complete: false, token, behind }
+        request.connection.enter(request.clone());
+        Self { request, status: None, complete: false, token, behind }
     }
 
     /// The handler has returned a response; `whole` says that no body is to follow it.
     pub(crate) fn answered(&mut self, status: u16, whole: bool) {
         self.status = Some(status);
         self.complete = whole || self.request.method == Method::HEAD;
-        let connection = &self.connection;
+        let connection = self.connection();
         let done = || Event::HandlerDone { connection: connection.id(), status, id: self.request.id() };
         connection.server().audit(done);
     }
@@ -178,18 +179,18 @@ impl InFlight {
     }
 
     pub(crate) fn connection(&self) -> &Connection {
-        &self.connection
+        &self.request.connection
     }
 
     /// Whether the time is over in which it could end by itself.
     pub(crate) fn is_aborted(&self) -> bool {
-        self.connection.tokens().aborted.is_cancelled()
+        self.connection().tokens().aborted.is_cancelled()
     }
 
     fn outcome(&self) -> Outcome {
         if self.complete {
             Outcome::Complete
-        } else if self.connection.tokens().cancelled.is_cancelled() {
+        } else if self.connection().tokens().cancelled.is_cancelled() {
             Outcome::Cut
         } else {
             Outcome::Aborted
@@ -199,18 +200,22 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let (server, outcome) = (self.connection.server(), self.outcome());
+        let (connection, outcome) = (&self.request.connection, self.outcome());
+        let server = connection.server();
         if let (Some(status), Some(clock), false) = (self.status, self.request.clock.get(), server.admin) {
             clock.record(&self.request.method, status, self.request.started.elapsed().as_secs_f64());
         }
         let complete = outcome == Outcome::Complete;
-        if !server.admin && server.totals().ended(&mut self.token, complete) && outcome == Outcome::Cut {
-            self.request.cut(&self.connection, server.totals());
+        let stopping = server.gate.leave();
+        if !server.admin && stopping {
+            server.totals().ended(&self.token, complete);
+            if outcome == Outcome::Cut {
+                self.request.cut(server.totals());
+            }
         }
-        self.connection.leave(&self.request);
+        connection.leave(&self.request);
         if self.behind.is_none() {
-            let connection = self.connection.id();
-            server.audit(|| Event::BodyEnd { connection, outcome, id: self.request.id() });
+            server.audit(|| Event::BodyEnd { connection: connection.id(), outcome, id: self.request.id() });
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Who is at the other end of a connection.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::{Extensions, StatusCode, request::Parts};
 use tokio::net::{UnixStream, unix};
 
-use crate::http::draining::RequestContext;
+use crate::http::in_flight::RequestInfo;
 
 /// Who is at the other end of a connection. An extractor, in place of axum's `ConnectInfo`.
 ///
@@ -30,7 +30,7 @@ impl Peer {
     /// The peer of a request that has these extensions, for layers, which cannot wait for an extractor. `None` where the extractor
     /// finds nobody.
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        extensions.get::<RequestContext>().map(|context| context.connection.peer())
+        extensions.get::<Arc<RequestInfo>>().map(|request| request.connection.peer())
     }
 
     pub(crate) fn of_unix(stream: &UnixStream) -> Self {

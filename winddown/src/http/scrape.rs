@@ -13,7 +13,7 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 
 use crate::{
-    http::{draining::RequestContext, peer::Peer},
+    http::{in_flight::RequestInfo, peer::Peer},
     inner::Inner,
     scrapes::{Scrape, Scrapes, Who},
     status,
@@ -44,7 +44,7 @@ where
 
 fn begin(scrapes: &Arc<Scrapes>, request: &Request) -> Scrape {
     let who = || {
-        let connection = request.extensions().get::<RequestContext>()?.connection.clone();
+        let connection = request.extensions().get::<Arc<RequestInfo>>()?.connection.clone();
         let host = match connection.peer() {
             Peer::Tcp(address) => address.ip().to_string(),
             peer @ Peer::Unix(_) => peer.to_string(),

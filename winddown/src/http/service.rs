@@ -20,7 +20,6 @@ use crate::{
     audit::Event,
     http::{
         body::{TrackedBody, Upload},
-        draining::RequestContext,
         in_flight::{InFlight, REQUEST_ID, RequestInfo},
         rejection::rejection,
     },
@@ -45,7 +44,7 @@ impl RequestService {
     }
 
     fn reject<B>(&self, request: &Request<B>) -> Response<TrackedBody> {
-        let (server, info) = (self.connection.server(), RequestInfo::of(request));
+        let (server, info) = (self.connection.server(), RequestInfo::of(request, self.connection.clone()));
         server.audit(|| Event::Rejected { connection: self.connection.id(), id: info.id() });
         server.totals().rejected();
         let mut response = rejection(server.transport.retry_after);
@@ -77,14 +76,14 @@ where
             }
             return ResponseFuture::Rejected { response: Some(self.reject(&request)) };
         };
-        let info = Arc::new(RequestInfo::of(&request));
-        let guard = InFlight::begin(info.clone(), connection.clone(), token);
+        let info = Arc::new(RequestInfo::of(&request, connection.clone()));
+        let guard = InFlight::begin(info.clone(), token);
         let version = request.version();
         let mut request = request.map(|body| {
             // An empty body needs no guard, and most requests have one.
             if body.is_end_stream() { Body::empty() } else { Body::new(Upload::new(body, connection.clone())) }
         });
-        request.extensions_mut().insert(RequestContext { request: info, connection: connection.clone() });
+        request.extensions_mut().insert(info);
         ResponseFuture::Admitted { answer: self.router.clone().call(request), version, guard: Some(guard) }
     }
 }

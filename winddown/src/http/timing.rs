@@ -15,7 +15,7 @@ use metrics::Histogram;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{http::draining::RequestContext, metrics::name};
+use crate::{http::in_flight::RequestInfo, metrics::name};
 
 /// Gives each route a clock, and each request the clock of its route. It sits inside the router, because only there the
 /// route is known.
@@ -47,9 +47,9 @@ impl<S: Service<Request>> Service<Request> for Timed<S> {
     }
 
     fn call(&mut self, request: Request) -> S::Future {
-        if let Some(context) = request.extensions().get::<RequestContext>() {
+        if let Some(info) = request.extensions().get::<Arc<RequestInfo>>() {
             self.clock.pattern.get_or_init(|| request.extensions().get::<MatchedPath>().cloned());
-            let _ = context.request.clock.set(self.clock.clone());
+            let _ = info.clock.set(self.clock.clone());
         }
         self.inner.call(request)
     }

@@ -7,10 +7,15 @@
 //!
 //! Requests without bodies are counted by [`super::wire`]; here they have nothing behind them.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 /// The end of a chunked body without trailers (RFC 9112 §7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Prepared once: preparing takes longer than a search.
+static LAST_CHUNKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(LAST_CHUNK));
 
 /// Offsets count from the beginning of the present message.
 #[derive(Debug, Default)]
@@ -47,7 +52,7 @@ impl Behind {
         // The end of what is behind a head that ends here, or of anything.
         let least = if self.head.is_some() { 0 } else { head.map_or(usize::MAX, |end| end + LAST_CHUNK.len()) };
         if least <= bytes.len() && !matches!(self.body, Some(Body::Of(_))) {
-            self.last_chunks += ends(&self.tail, bytes, LAST_CHUNK).filter(|end| *end >= least).count();
+            each_end(&self.tail, bytes, &LAST_CHUNKS, |end| self.last_chunks += usize::from(end >= least));
         }
         self.head = self.head.or(head.map(|end| self.read + end as u64));
         self.read += bytes.len() as u64;
@@ -82,22 +87,38 @@ impl Behind {
     }
 }
 
-/// Where in `bytes` each `pattern` ends, also one that began in the `tail` before them.
-pub(super) fn ends<'a>(tail: &[u8], bytes: &'a [u8], pattern: &'static [u8]) -> impl Iterator<Item = usize> + use<'a> {
-    let before = pattern.len() - 1;
-    let behind = before.min(bytes.len());
-    let mut seam = [0; 2 * LAST_CHUNK.len()];
-    seam[..before].copy_from_slice(&tail[tail.len() - before..]);
-    seam[before..before + behind].copy_from_slice(&bytes[..behind]);
-    let across = memmem::find(&seam[..before + behind], pattern).map(|at| at + pattern.len() - before);
-    across.into_iter().chain(memmem::find_iter(bytes, pattern).map(|at| at + pattern.len()))
+/// Tells where in `bytes` each occurrence of what is looked for ends, also of one that began in the `tail` before them. A loop,
+/// because every read passes here, and chained iterators are moved about more than they search.
+pub(super) fn each_end(tail: &[u8], bytes: &[u8], finder: &Finder<'_>, mut found: impl FnMut(usize)) {
+    let pattern = finder.needle();
+    // Most of what is read begins with a letter, which is in no pattern.
+    if bytes.first().is_some_and(|first| pattern.contains(first)) {
+        let before = pattern.len() - 1;
+        let behind = before.min(bytes.len());
+        let mut seam = [0; 2 * LAST_CHUNK.len()];
+        seam[..before].copy_from_slice(&tail[tail.len() - before..]);
+        seam[before..before + behind].copy_from_slice(&bytes[..behind]);
+        if let Some(at) = finder.find(&seam[..before + behind]) {
+            found(at + pattern.len() - before);
+        }
+    }
+    let mut from = 0;
+    while from + pattern.len() <= bytes.len()
+        && let Some(at) = finder.find(&bytes[from..])
+    {
+        from += at + pattern.len();
+        found(from);
+    }
 }
 
 /// `tail` keeps the last bytes of everything read.
-pub(super) fn keep_tail(tail: &mut [u8], bytes: &[u8]) {
-    let (length, new) = (tail.len(), bytes.len().min(tail.len()));
-    tail.copy_within(new.., 0);
-    tail[length - new..].copy_from_slice(&bytes[bytes.len() - new..]);
+pub(super) fn keep_tail<const N: usize>(tail: &mut [u8; N], bytes: &[u8]) {
+    if let Some(last) = bytes.last_chunk() {
+        *tail = *last;
+    } else {
+        tail.copy_within(bytes.len().., 0);
+        tail[N - bytes.len()..].copy_from_slice(bytes);
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +130,7 @@ mod tests {
     const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, X: 10\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
 
     fn head(bytes: &[u8]) -> Option<usize> {
-        memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+        memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
     }
 
     /// One read, and the request that hyper parses from it.
@@ -179,11 +200,13 @@ mod tests {
 
     #[test]
     fn an_end_is_found_wherever_it_is_cut() {
+        static BLANK_LINES: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
         let text = b"abc\r\n\r\ndef\r\n\r\n";
         for cut in 0..text.len() {
             let (mut tail, mut found) = ([0; 5], Vec::new());
             for (offset, piece) in [(0, &text[..cut]), (cut, &text[cut..])] {
-                found.extend(ends(&tail, piece, b"\r\n\r\n").map(|end| offset + end));
+                each_end(&tail, piece, &BLANK_LINES, |end| found.push(offset + end));
                 keep_tail(&mut tail, piece);
             }
             assert_eq!(found, [7, 14], "cut at {cut}");

@@ -3,7 +3,10 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU32, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -34,6 +37,8 @@ pub(crate) struct Connection {
     pub(super) accepted: Instant,
     server: Arc<Server>,
     requests: Mutex<Vec<Arc<RequestInfo>>>,
+    /// How many these are: written behind the lock, and read without it at every turn of the connection's task.
+    serving: AtomicUsize,
     pub(super) wire: Wire,
     /// Closed when the connection's own task has seen that its server closes.
     door: Door,
@@ -56,6 +61,7 @@ impl Connection {
             accepted: Instant::now(),
             server,
             requests: Mutex::default(),
+            serving: AtomicUsize::new(0),
             wire: Wire::default(),
             door,
             rejected: AtomicU32::new(0),
@@ -150,17 +156,20 @@ impl Connection {
     }
 
     pub(crate) fn enter(&self, request: Arc<RequestInfo>) {
-        lock(&self.requests).push(request);
+        let mut requests = lock(&self.requests);
+        requests.push(request);
+        self.serving.store(requests.len(), Release);
     }
 
     pub(crate) fn leave(&self, request: &Arc<RequestInfo>) {
         let mut requests = lock(&self.requests);
         requests.retain(|other| !Arc::ptr_eq(other, request));
+        self.serving.store(requests.len(), Release);
     }
 
     /// Whether a request is being answered.
     pub(super) fn is_serving(&self) -> bool {
-        !lock(&self.requests).is_empty()
+        self.serving.load(Acquire) > 0
     }
 
     /// Whether a request or somebody who reads its body is at work, an answer has not left yet, or another protocol is
@@ -179,7 +188,7 @@ impl Connection {
     /// Counts those requests as cut.
     pub(super) fn cut_requests(&self, totals: &Totals) {
         for request in lock(&self.requests).iter() {
-            request.cut(self, totals);
+            request.cut(totals);
         }
     }
 

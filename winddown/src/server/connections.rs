@@ -46,12 +46,9 @@ impl Connections {
         lock(&self.listed).len()
     }
 
-    /// The requests that are being answered, each with its connection.
-    pub(crate) fn requests(&self) -> Vec<(Arc<RequestInfo>, Arc<Connection>)> {
-        let of = |connection: Arc<Connection>| {
-            connection.requests().into_iter().map(move |request| (request, connection.clone()))
-        };
-        self.all().into_iter().flat_map(of).collect()
+    /// The requests that are being answered.
+    pub(crate) fn requests(&self) -> Vec<Arc<RequestInfo>> {
+        self.all().into_iter().flat_map(|connection| connection.requests()).collect()
     }
 
     /// Counts every request that is being answered as cut.

@@ -11,6 +11,7 @@ use crate::{
     http::{peer::Peer, service::RequestService},
     server::{
         Server,
+        called::WhenCalled,
         connection::Connection,
         h1, h2,
         io::{Close, Io},
@@ -43,7 +44,9 @@ pub(super) async fn run(
         biased;
         how = serve => how,
         // Nothing is cut on one that only lingers, or is idle.
-        busy = async { connection.tokens().aborted.cancelled().await; connection.is_busy() } => if busy { Closed::Forced } else { Closed::Idle },
+        () = WhenCalled::new(connection.tokens().aborted.cancelled()) => {
+            if connection.is_busy() { Closed::Forced } else { Closed::Idle }
+        }
     };
     if !server.admin {
         server.totals().closed(how);

@@ -32,6 +32,7 @@ use tokio_util::sync::WaitForCancellationFuture;
 use crate::{
     http::service::RequestService,
     server::{
+        called::WhenCalled,
         connection::Connection,
         io::{Close, Io},
     },
@@ -123,7 +124,7 @@ struct Rest<'a> {
     connection: &'a Connection,
     idle_grace: Duration,
     /// `None` once the server closes.
-    closing: Option<Pin<Box<WaitForCancellationFuture<'a>>>>,
+    closing: Option<Pin<Box<WhenCalled<WaitForCancellationFuture<'a>>>>>,
     looked: bool,
     /// The peer's reads when it last spoke, and when that was noticed.
     reads: u32,
@@ -141,7 +142,7 @@ impl<'a> Rest<'a> {
         Self {
             connection,
             idle_grace,
-            closing: Some(Box::pin(connection.tokens().closing.cancelled())),
+            closing: Some(Box::pin(WhenCalled::new(connection.tokens().closing.cancelled()))),
             looked: false,
             reads: 0,
             silent_since: now,

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     http::service::RequestService,
-    server::{connection::Connection, io::Io},
+    server::{called::WhenCalled, connection::Connection, io::Io},
     totals::Closed,
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
     http2.enable_connect_protocol();
     let mut conn = pin!(http2.serve_connection(TokioIo::new(io), service));
 
-    let go_away = async {
+    let go_away = WhenCalled::new(async {
         tokens.draining.cancelled().await;
         // In the second half of the lame duck, each at a time of its own, so that not all reconnect at once.
         let (lame_duck, since) = (connection.server().lame_duck(), connection.server().stopping_since());
@@ -49,7 +49,7 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
             () = sleep_until(since + spread) => {}
             () = tokens.closing.cancelled() => {}
         }
-    };
+    });
     tokio::select! {
         _ = conn.as_mut() => return Closed::Graceful,
         () = go_away => conn.as_mut().graceful_shutdown(),

@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod address;
 mod behind;
+mod called;
 pub(crate) mod close;
 pub(crate) mod connection;
 pub(crate) mod connections;

@@ -8,7 +8,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, OnceLock,
+        LazyLock, Mutex, MutexGuard, OnceLock,
         atomic::{
             AtomicBool, AtomicU32,
             Ordering::{AcqRel, Relaxed},
@@ -17,9 +17,11 @@ use std::{
     task::Waker,
 };
 
+use memchr::memmem::Finder;
+
 use crate::{
     server::{
-        behind::{Behind, ends, keep_tail},
+        behind::{Behind, each_end, keep_tail},
         frames::Frames,
     },
     sync::lock,
@@ -27,6 +29,9 @@ use crate::{
 
 /// The end of a request head.
 const END: &[u8; 4] = b"\r\n\r\n";
+
+/// Prepared once: preparing takes longer than a search.
+static ENDS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(END));
 
 /// Counters of one connection. Written by the one task that owns the connection, `uploads` apart; hence `Relaxed`.
 #[derive(Debug, Default)]
@@ -66,7 +71,7 @@ pub(super) struct Wire {
 impl Wire {
     /// The peer has spoken.
     fn heard(&self) {
-        self.reads.fetch_add(1, Relaxed);
+        add(&self.reads, 1);
     }
 
     /// The peer has spoken in TLS records, and is or is not within one.
@@ -87,10 +92,13 @@ impl Wire {
             return behind.read(bytes, None, false); // The request's own body.
         }
         let mut tail = self.last.load(Relaxed).to_be_bytes();
-        let mut heads = ends(&tail, bytes, END);
-        let first = heads.next();
+        let (mut first, mut heads) = (None, 0);
+        each_end(&tail, bytes, &ENDS, |end| {
+            first.get_or_insert(end);
+            heads += 1;
+        });
         behind.read(bytes, first, !self.unclaimed.load(Relaxed));
-        self.heads.fetch_add(u32::from(first.is_some()) + heads.count() as u32, Relaxed);
+        add(&self.heads, heads);
         keep_tail(&mut tail, bytes);
         self.last.store(u32::from_be_bytes(tail), Relaxed);
         // hyper takes a bare line feed for the end of a line, too.
@@ -119,7 +127,7 @@ impl Wire {
             return; // Streams are not pipelined.
         }
         self.behind().request(length);
-        let requests = self.requests.fetch_add(1, Relaxed).wrapping_add(1);
+        let requests = add(&self.requests, 1);
         // What follows a head with a body is taken for the body: the ends of its chunks and parts look like heads.
         let alone = length != Some(0);
         let more_heads = !alone && self.heads.load(Relaxed) > requests;
@@ -235,6 +243,13 @@ impl Wire {
     pub(super) fn has_carried_a_request(&self) -> bool {
         self.requests.load(Relaxed) > 0
     }
+}
+
+/// Adds to a count that one task writes: a load and a store, where an atomic addition takes as long as ten of both.
+fn add(count: &AtomicU32, more: u32) -> u32 {
+    let sum = count.load(Relaxed).wrapping_add(more);
+    count.store(sum, Relaxed);
+    sum
 }
 
 #[cfg(test)]
