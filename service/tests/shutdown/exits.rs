@@ -55,7 +55,7 @@ fn idle_http2(mut service: Service) -> Duration {
 fn c16_last_response_over_tls_ends_the_drain() {
     best(BOUND, "last answer to exit, over TLS", || {
         let (mut service, _) = tls::start(&[]);
-        let work = |i| service.in_flight(&format!("/work/{}", 400 + i), &format!("work-{i}"));
+        let work = |i| service.in_flight(&format!("/work/{}", 2000 + i), &format!("work-{i}"));
         let wires: Vec<Wire> = (0..LOAD).map(work).collect();
         service.signal(Signal::TERM);
         for mut wire in wires {
