@@ -85,6 +85,14 @@ dashboard-pictures:
     npm run record --prefix dashboards/pictures
     npm run render --prefix dashboards/pictures
 
+# Make the files that a generated project has otherwise, after a change of one of them, of a manifest or of Cargo.lock
+template:
+    cargo run --package template -- make
+
+# Generate projects of every combination of choices from a clean clone of HEAD, build, test and load them; needs cargo-generate
+template-check *ARGS:
+    cargo run --package template -- check {{ARGS}}
+
 # Hold deploy/ against the service, systemd, Kubernetes' schemas and an image builder; a part that is missing is skipped
 deploy-check:
     hadolint deploy/Dockerfile

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::server::Server;
 
-/// The load generator: its binary and the package that has it.
+/// The load generator: its binary and the folder of the package that has it.
 const LOADTEST: (&str, &str) = ("loadtest", "loadtest");
 
 /// Where the binaries and the reports are.
@@ -26,7 +26,15 @@ pub struct Binaries {
 
 #[derive(Deserialize)]
 struct Metadata {
+    packages: Vec<Package>,
     target_directory: PathBuf,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -48,22 +56,30 @@ struct Target {
 impl Binaries {
     /// Builds the load generator and `servers` in release; cargo's progress shows on standard error.
     pub fn build(servers: &BTreeSet<Server>) -> anyhow::Result<Self> {
+        let metadata = Metadata::read()?;
         let mut build = cargo();
         build.args(["build", "--release", "--message-format=json-render-diagnostics"]);
-        for (binary, package) in servers.iter().map(|server| server.binary()).chain([LOADTEST]) {
-            build.args(["--package", package, "--bin", binary]);
+        let mut wanted = BTreeMap::new();
+        for (binary, folder) in servers.iter().map(|server| server.binary()).chain([LOADTEST]) {
+            let package = metadata.package(folder)?;
+            let target = if binary == folder { package } else { binary };
+            build.args(["--package", package, "--bin", target]);
+            wanted.insert(target, binary);
         }
         let mut build = build.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
         let output = build.stdout.take().context("cargo's output was asked for")?;
         let mut paths = BTreeMap::new();
         for line in BufReader::new(output).lines() {
-            if let Ok(Message::CompilerArtifact { target, executable: Some(path) }) = serde_json::from_str(&line?) {
-                paths.insert(target.name, path);
+            let Ok(Message::CompilerArtifact { target, executable: Some(path) }) = serde_json::from_str(&line?) else {
+                continue;
+            };
+            if let Some(binary) = wanted.get(target.name.as_str()) {
+                paths.insert((*binary).to_owned(), path);
             }
         }
         let status = build.wait()?;
         anyhow::ensure!(status.success(), "cargo build failed ({status}): its messages are above");
-        Ok(Self { paths, target: target_folder()? })
+        Ok(Self { paths, target: metadata.target_directory })
     }
 
     /// Binaries that are there already; `target` is where reports go.
@@ -82,11 +98,24 @@ impl Binaries {
     }
 }
 
-fn target_folder() -> anyhow::Result<PathBuf> {
-    let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).stderr(Stdio::inherit()).output()?;
-    anyhow::ensure!(output.status.success(), "cargo metadata failed ({})", output.status);
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata is not understood")?;
-    Ok(metadata.target_directory)
+/// What the package in a folder of the workspace is called, and its binary that is named as the folder. The service is
+/// called as the project that was made of it.
+pub fn package(folder: &str) -> anyhow::Result<String> {
+    Metadata::read()?.package(folder).map(str::to_owned)
+}
+
+impl Metadata {
+    fn read() -> anyhow::Result<Self> {
+        let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).stderr(Stdio::inherit()).output()?;
+        anyhow::ensure!(output.status.success(), "cargo metadata failed ({})", output.status);
+        serde_json::from_slice(&output.stdout).context("cargo metadata is not understood")
+    }
+
+    fn package(&self, folder: &str) -> anyhow::Result<&str> {
+        let manifest = self.workspace_root.join(folder).join("Cargo.toml");
+        let package = self.packages.iter().find(|package| package.manifest_path == manifest);
+        Ok(&package.with_context(|| format!("no member of the workspace is in {folder}/"))?.name)
+    }
 }
 
 /// The cargo that runs us, or the one in the path, within our workspace.

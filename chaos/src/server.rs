@@ -69,7 +69,7 @@ impl Server {
         Self::Naive
     }
 
-    /// Its binary and the package that has it.
+    /// Its binary and the folder of the package that has it.
     pub const fn binary(self) -> (&'static str, &'static str) {
         match self {
             Self::Service => ("service", "service"),

@@ -7,22 +7,23 @@ use std::{
 };
 
 use chaos::{
-    binaries::Binaries,
+    binaries::{Binaries, package},
     runner,
     scenario::{BUILT_IN, Scenario},
     verdict::Verdict,
 };
 use serde_json::Value;
 
-/// The binary `name` of the package `name`: beside this test, where a test of the whole workspace has just built it, or
+/// The binary of the package in the folder `name`: beside this test, where a test of the whole workspace has just built it, or
 /// else built now. A test of this package alone takes the one that is there.
 fn binary(name: &str) -> (String, PathBuf) {
     let here = env::current_exe().expect("a test knows its own binary");
     let profile = here.parent().and_then(Path::parent).expect("a test lies in the folder deps of its profile's");
-    let path = profile.join(name);
+    let package = package(name).expect("it is in the workspace");
+    let path = profile.join(&package);
     if !path.exists() {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--package", name, "--bin", name, "--target-dir"]);
+        build.args(["build", "--locked", "--package", &package, "--bin", &package, "--target-dir"]);
         build.arg(profile.parent().expect("a profile lies in the target folder"));
         if !cfg!(debug_assertions) {
             build.arg("--release");
@@ -52,6 +53,9 @@ fn c42_sigkill_is_seen_as_lost_requests() {
     let stop = &json["stops"][0];
     assert_eq!(stop["exit_code"], 128 + 9);
     assert!(stop["counts"]["lost"].as_u64() > Some(0), "{stop}");
+    if !sigkill().load.mix.has_orders() {
+        return; // the service keeps none
+    }
     // What a client has no answer to may be there or not. What it was told is there, and settled once.
     let orders = &stop["orders"];
     assert!(orders["acknowledged"].as_u64() > Some(0), "{orders}");

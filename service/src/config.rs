@@ -1,17 +1,24 @@
 //! What can be set, by flag or by environment. Everything is checked before anything is bound or written.
 
+#[cfg(feature = "orders")]
+mod orders;
 mod refusal;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, FromArgMatches, Parser, ValueEnum, builder::BoolishValueParser};
-use winddown::{Address, Builder, Part, SecondSignal, Shutdown, Split, Tls, Transport};
+use winddown::{Address, Builder, Part, SecondSignal, Shutdown, Split, Transport};
 
+#[cfg(feature = "orders")]
+use self::orders::OrderSettings;
 pub(crate) use self::refusal::{Refusal, setting, shorten};
+#[cfg(feature = "tls")]
+use self::tls::TlsSettings;
 use crate::{
     check,
     final_metrics::{FinalMetrics, Group, Textfile},
-    orders::{Database, Settling},
     telemetry::LogFormat,
     traces::{Collector, Traces},
 };
@@ -19,9 +26,9 @@ use crate::{
 /// Looked at by name, too: whatever else is wrong with the settings, the supervisor is told.
 const TERMINATION_MESSAGE: &str = "TERMINATION_MESSAGE";
 
-/// A service that loses nothing when it is restarted. Durations are written 250ms, 5s or 2m.
+/// The settings.
 #[derive(Clone, Debug, Parser)]
-#[command(version, max_term_width = 110)]
+#[command(version, about, after_help = "Durations are written 250ms, 5s or 2m.", max_term_width = 110)]
 pub(crate) struct Config {
     /// Where traffic is served: an address and a port, or unix:/run/service.sock; unless systemd passes in a socket
     /// that is named http
@@ -30,25 +37,13 @@ pub(crate) struct Config {
     /// Where probes, metrics and the live status of a shutdown are served: as HTTP_ADDR; the socket's name is admin
     #[arg(long, env, default_value = "127.0.0.1:9090")]
     pub(crate) admin_addr: Address,
-    /// The certificate chain for TLS on HTTP_ADDR, as PEM; a renewed file is taken up without a restart [default: no TLS]
-    #[arg(long, env, requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// The private key of TLS_CERT, as PEM
-    #[arg(long, env, requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// How often TLS_CERT and TLS_KEY are looked at
-    #[arg(long, env, default_value = "10s", value_parser = duration)]
-    tls_reload_every: Duration,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub(crate) tls: TlsSettings,
 
-    /// Where orders are kept: sqlite:FILE, which is made if it is not there, or postgres://USER:PASSWORD@HOST/NAME
-    #[arg(long, env, default_value = "sqlite:service.db", hide_env_values = true)]
-    database_url: String,
-    /// How long an instance holds the orders that it is settling: when it has died, another takes them after that
-    #[arg(long, env, default_value = "10s", value_parser = some_time)]
-    settle_lease: Duration,
-    /// How long settling an order takes, for tests
-    #[arg(long, env, default_value = "0s", value_parser = duration, hide = true)]
-    settle_takes: Duration,
+    #[cfg(feature = "orders")]
+    #[command(flatten)]
+    pub(crate) orders: OrderSettings,
 
     /// From the stop signal to the supervisor's SIGKILL: terminationGracePeriodSeconds, TimeoutStopSec
     #[arg(long, env, default_value = "30s", value_parser = duration)]
@@ -163,22 +158,6 @@ impl Config {
         asked.and_then(|matches| Self::from_arg_matches(&matches)).map_err(Refusal::Arguments)
     }
 
-    /// How HTTP_ADDR speaks TLS, if it does.
-    pub(crate) fn tls(&self) -> Result<Option<Tls>, Refusal> {
-        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
-        let tls = Tls::from_files(certificate, key).map_err(Refusal::Tls)?;
-        Ok(Some(tls.reload_every(self.tls_reload_every)))
-    }
-
-    /// Where orders are kept. Not checked by clap, which would show a refused value with its password.
-    pub(crate) fn database(&self) -> Result<Database, Refusal> {
-        self.database_url.parse().map_err(Refusal::Database)
-    }
-
-    pub(crate) fn settling(&self) -> Settling {
-        Settling { lease: self.settle_lease, takes: self.settle_takes }
-    }
-
     /// The way to the collector, if there is one. It has what `behind` leaves of the flush.
     pub(crate) fn traces(&self, behind: &FinalMetrics) -> Result<Option<Traces>, Refusal> {
         let Some(collector) = self.collector()? else { return Ok(None) };
@@ -187,7 +166,7 @@ impl Config {
         Traces::start(&collector, flush.saturating_sub(behind.share(flush))).map(Some).map_err(Refusal::Exporter)
     }
 
-    /// Where traces go, if anywhere. Not checked by clap, as the database is not.
+    /// Where traces go, if anywhere. Not checked by clap, which would show a refused value with its password.
     pub(crate) fn collector(&self) -> Result<Option<Collector>, Refusal> {
         let collector = self.otel_exporter_otlp_endpoint.as_deref().map(str::parse).transpose();
         collector.map_err(Refusal::Collector)
@@ -275,6 +254,7 @@ pub(crate) fn told(length: Duration) -> String {
     }
 }
 
+#[cfg(feature = "orders")]
 fn some_time(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|time| if time.is_zero() { Err("give it a time, as 10s".into()) } else { Ok(time) })
 }

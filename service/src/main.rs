@@ -8,6 +8,7 @@ mod faults;
 mod final_metrics;
 mod listen;
 mod live;
+#[cfg(feature = "orders")]
 mod orders;
 mod request_id;
 mod routes;
@@ -16,12 +17,11 @@ mod traces;
 
 use std::process::ExitCode;
 
-use winddown::{Phase, Report, Signals, systemd};
+use winddown::{Report, Signals, systemd};
 
 use crate::{
     config::{Config, Refusal},
     listen::listen,
-    orders::Store,
 };
 
 fn main() -> ExitCode {
@@ -50,7 +50,12 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
     let final_metrics = config.final_metrics()?;
     let traces = config.traces(&final_metrics)?;
     let _flushed_last = telemetry::init_logging(config.log_format, traces.as_ref());
-    let (tls, database, settling) = (config.tls()?, config.database()?, config.settling());
+    #[cfg(feature = "tls")]
+    let tls = config.tls.tls()?;
+    #[cfg(not(feature = "tls"))]
+    let tls: Option<()> = None;
+    #[cfg(feature = "orders")]
+    let (database, settling) = (config.orders.database()?, config.orders.settling());
     let stop = config.shutdown()?;
 
     telemetry::keep_flat(&stop, metrics.clone());
@@ -64,17 +69,25 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
         async move {
             let admin = listen(admin, "ADMIN_ADDR", config.admin_addr)?;
             stop.serve_admin("admin", admin, admin::router(&stop, metrics));
-            let store = Store::open(&database).await?;
-            let pool = store.clone();
-            stop.hook(Phase::Release, "database pool", |_| async move {
-                pool.close().await;
-                Ok(())
-            });
-            stop.spawn("settle orders", |task| settling.run(store.clone(), task));
+            #[cfg(feature = "orders")]
+            let orders = {
+                let store = orders::Store::open(&database).await?;
+                let pool = store.clone();
+                stop.hook(winddown::Phase::Release, "database pool", |_| async move {
+                    pool.close().await;
+                    Ok(())
+                });
+                stop.spawn("settle orders", |task| settling.run(store.clone(), task));
+                orders::router(store)
+            };
+            #[cfg(not(feature = "orders"))]
+            let orders = axum::Router::new();
             let public = listen(public, "HTTP_ADDR", config.http_addr)?;
-            let app = routes::app(orders::router(store), config.enable_faults);
+            #[cfg(feature = "tls")]
+            let public = public.with_tls(tls);
+            let app = routes::app(orders, config.enable_faults);
             let app = if with_spans { traces::on_every_request(app, over_tls) } else { app };
-            stop.serve("public", public.with_tls(tls), app);
+            stop.serve("public", public, app);
             Ok(())
         }
     });

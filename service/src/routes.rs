@@ -4,7 +4,7 @@
 //! - `GET /work/{ms}`: answers after that many milliseconds
 //! - `GET /stream?chunks=10&every_ms=100`: a chunked body, one line at a time
 //! - `GET /events?every_ms=1000`, `GET /ws`: see [`live`]
-//! - `POST /orders`, `GET /orders`, `GET /orders/{id}`: see [`orders`](crate::orders)
+//! - `POST /orders`, `GET /orders`, `GET /orders/{id}`, with feature `orders`: see `orders/`
 //! - `POST /echo`: reads an upload of any size, answers its length and its SHA-256
 
 use std::{fmt::Write, time::Duration};

@@ -9,13 +9,15 @@ use std::{
 
 type Environment<'a> = &'a [(&'a str, &'a str)];
 
+const BINARY: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));
+
 const RIGHT: u8 = 0;
 const WRONG: u8 = 78;
 
 /// Runs the check in a folder of its own, which must be empty when it is over.
 fn check(words: &[&str], environment: Environment<'_>, input: &str) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_service"))
+    let mut child = Command::new(BINARY)
         .arg("check-config")
         .args(words)
         .env_clear()
@@ -71,17 +73,18 @@ fn the_defaults_are_right_and_every_number_is_shown() {
 
 #[test]
 fn settings_that_are_refused_at_a_start_are_refused_here_and_no_file_is_tried() {
-    let cases: [(Environment<'_>, &[&str]); 8] = [
+    let cases: &[(Environment<'_>, &[&str])] = &[
         (&[("GRACE_PERIOD", "abc")], &["GRACE_PERIOD", "abc", "write a duration as"]),
         (&[("LAME_DUCK", "8s"), ("DRAIN_TIMEOUT", "20s")], &["42s in all", "shorten LAME_DUCK or DRAIN_TIMEOUT"]),
         (&[("HEADER_TIMEOUT", "20s")], &["HEADER_TIMEOUT"]),
         (&[("SHUTDOWN_REPORT", "no/such/folder/report.json")], &["SHUTDOWN_REPORT=no/such/folder/report.json"]),
+        #[cfg(feature = "tls")]
         (&[("TLS_CERT", "c.pem"), ("TLS_KEY", "k.pem")], &["TLS_CERT", "c.pem"]),
         (&[("METRICS_PUSH", "https://host/metrics/job/a")], &["METRICS_PUSH=https://host/metrics/job/a", "no TLS"]),
         (&[("METRICS_TEXTFILE", "metrics.txt")], &["METRICS_TEXTFILE", "metrics.txt", "names end in .prom"]),
         (&[("METRICS_TEXTFILE", "no/such/a.prom")], &["METRICS_TEXTFILE=no/such/a.prom", "a folder that exists"]),
     ];
-    for (environment, words) in cases {
+    for &(environment, words) in cases {
         let text = said(&[], environment, WRONG);
         for word in words {
             assert!(text.contains(word), "{environment:?}: no {word} in\n{text}");
@@ -170,5 +173,8 @@ fn a_command_line_that_is_wrong_is_refused_and_help_is_none() {
         assert!(text.starts_with("error: "), "{text}");
     }
     let help = said(&["--help"], &[], RIGHT);
-    assert!(help.contains("service check-config") && help.contains("--balancer-idle"), "{help}");
+    assert!(
+        help.contains(concat!(env!("CARGO_PKG_NAME"), " check-config")) && help.contains("--balancer-idle"),
+        "{help}"
+    );
 }

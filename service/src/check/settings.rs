@@ -96,7 +96,8 @@ impl Settings {
     /// What a start refuses besides the numbers, told without opening anything.
     pub(super) fn check_places(&self, findings: &mut Findings) {
         let config = &self.config;
-        if let Err(refusal) = config.database() {
+        #[cfg(feature = "orders")]
+        if let Err(refusal) = config.orders.database() {
             findings.error(self.place("DATABASE_URL"), said(&refusal.to_string()));
         }
         if let Err(refusal) = config.collector() {
@@ -114,7 +115,8 @@ impl Settings {
     /// Whether the files that are read and written at a start are there, told without touching them.
     pub(super) fn check_files(&self) -> Findings {
         let mut findings = Findings::default();
-        if let Err(refusal) = self.config.tls() {
+        #[cfg(feature = "tls")]
+        if let Err(refusal) = self.config.tls.tls() {
             findings.error(None, said(&refusal.to_string()));
         }
         let Config { shutdown_report, termination_message, audit_log, metrics_textfile, .. } = &self.config;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use opentelemetry_otlp::ExporterBuildError;
-use winddown::{BudgetError, BuildError, Part, Report, TlsError, systemd::SocketError, termination};
+use winddown::{BudgetError, BuildError, Part, Report, systemd::SocketError, termination};
 
 use super::{TERMINATION_MESSAGE, told};
 
@@ -20,7 +20,9 @@ pub(crate) enum Refusal {
     /// `--help` and `--version` end here, too.
     Arguments(clap::Error),
     Settings(BuildError),
-    Tls(TlsError),
+    #[cfg(feature = "tls")]
+    Tls(winddown::TlsError),
+    #[cfg(feature = "orders")]
     Database(String),
     Sockets(SocketError),
     Collector(String),
@@ -68,8 +70,11 @@ impl fmt::Display for Refusal {
             }
             Self::Settings(BuildError::AuditLog { path, source }) => refuse_path(f, "AUDIT_LOG", path, source),
             Self::Settings(error) => writeln!(f, "error: {error}"),
+            #[cfg(feature = "tls")]
             Self::Tls(error) => refuse_tls(f, error),
-            Self::Database(error) | Self::Collector(error) | Self::Push(error) => writeln!(f, "error: {error}"),
+            #[cfg(feature = "orders")]
+            Self::Database(error) => writeln!(f, "error: {error}"),
+            Self::Collector(error) | Self::Push(error) => writeln!(f, "error: {error}"),
             Self::Sockets(error) => writeln!(f, "error: {error}"),
             Self::Exporter(error) => {
                 writeln!(
@@ -113,7 +118,10 @@ fn refuse_path(
     writeln!(f, "error: {setting}={path} cannot be written: {error}; choose a file in a folder that is writable")
 }
 
-fn refuse_tls(f: &mut fmt::Formatter<'_>, error: &TlsError) -> fmt::Result {
+#[cfg(feature = "tls")]
+fn refuse_tls(f: &mut fmt::Formatter<'_>, error: &winddown::TlsError) -> fmt::Result {
+    use winddown::TlsError;
+
     let settings = match error {
         TlsError::Certificate { .. } => "TLS_CERT",
         TlsError::Key { .. } => "TLS_KEY",

@@ -1,11 +1,15 @@
 use super::*;
 use clap::CommandFactory;
 
-fn refusal(flags: &[&str]) -> String {
+pub(super) fn refusal(flags: &[&str]) -> String {
     let config = Config::try_parse_from([&["service"], flags].concat()).map_err(Refusal::Arguments);
     let refused = config.and_then(|config| {
         let sent = config.collector().and(config.final_metrics());
-        config.tls().and(config.database()).and(sent).and(config.shutdown())
+        #[cfg(feature = "tls")]
+        config.tls.tls()?;
+        #[cfg(feature = "orders")]
+        config.orders.database()?;
+        sent.and(config.shutdown())
     });
     refused.expect_err("these settings are wrong").to_string()
 }
@@ -114,64 +118,6 @@ fn a_textfile_that_nobody_would_read_or_that_cannot_be_written_is_refused() {
         let text = refusal(&["--metrics-textfile", path]);
         for part in parts {
             assert!(text.contains(part), "{path}: no {part} in\n{text}");
-        }
-    }
-}
-
-#[test]
-fn a_database_that_is_none_is_refused_and_no_password_is_shown() {
-    for (url, why) in [
-        ("mysql://orders:secret@db/orders", "mysql is no database that this service knows"),
-        ("postgres://orders:secret@db:port/orders", "invalid port number"),
-        ("postgres://orders:secret@db/orders?sslmode=perhaps", "ssl_mode"),
-        ("sqlite::memory:", "kept in memory"),
-        ("sqlite:orders.db?mode=memory", "kept in memory"),
-        ("sqlite:orders.db?mod=rw", "unknown query parameter `mod`"),
-        ("", "relative URL without a base"),
-    ] {
-        let text = refusal(&["--database-url", url]);
-        for part in ["DATABASE_URL", why, "write sqlite:FILE or postgres://"] {
-            assert!(text.contains(part), "{url}: no {part} in\n{text}");
-        }
-        assert!(!text.contains("secret@") && !text.contains("orders:secret"), "{text}");
-    }
-}
-
-#[test]
-fn a_database_shows_itself_without_its_password() {
-    for (url, shown) in [
-        ("sqlite:orders.db", "sqlite:orders.db"),
-        ("sqlite:///var/lib/orders.db?mode=rw", "sqlite:///var/lib/orders.db?mode=rw"),
-        ("postgres://orders:secret@db:5432/orders", "postgres://orders:****@db:5432/orders"),
-        ("postgres://db/orders?user=orders&password=secret", "postgres://db/orders?user=orders&password=****"),
-    ] {
-        let config = Config::try_parse_from(["service", "--database-url", url]).expect("it is for later");
-        assert_eq!(config.database().expect("it is a database").to_string(), shown);
-    }
-}
-
-#[test]
-fn a_value_from_the_environment_is_not_part_of_the_help() {
-    let command = Config::command();
-    let database = command.get_arguments().find(|argument| argument.get_id() == "database_url");
-    assert!(database.expect("there is one").is_hide_env_values_set(), "a password would be shown");
-}
-
-#[test]
-fn tls_needs_both_files_and_says_what_is_wrong_with_them() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let empty = folder.path().join("empty.pem");
-    std::fs::write(&empty, "").expect("the folder is ours");
-    let empty = empty.to_str().expect("a temporary path is text");
-    let cases: [(&[&str], &[&str]); 3] = [
-        (&["--tls-cert", empty], &["--tls-key"]),
-        (&["--tls-cert", "/no/such.pem", "--tls-key", empty], &["TLS_CERT", "/no/such.pem", "No such file"]),
-        (&["--tls-cert", empty, "--tls-key", empty], &["TLS_CERT", empty, "PEM"]),
-    ];
-    for (flags, parts) in cases {
-        let text = refusal(flags);
-        for part in parts {
-            assert!(text.contains(part), "{flags:?}: no {part} in\n{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use crate::{changed, check, parts::program, path, run, text};
+use crate::{NAME, changed, check, parts::program, path, run, text};
 
 const DEPLOYMENT: &str = "kubernetes/base/deployment.yaml";
 const JOB: &str = "kubernetes/loadtest/job.yaml";
@@ -93,8 +93,8 @@ fn every_manifest_is_listed_and_every_name_in_a_list_is_one() {
 #[test]
 fn what_finds_a_pod_by_its_labels_and_ports_finds_it() {
     let deployment = text(DEPLOYMENT);
-    let label = "app.kubernetes.io/name: service";
-    assert_eq!(deployment.matches(label).count(), 5, "its own, its selector, its pod's, and two that spread it");
+    let label = format!("app.kubernetes.io/name: {NAME}");
+    assert_eq!(deployment.matches(&label).count(), 5, "its own, its selector, its pod's, and two that spread it");
     for port in ["- name: http\n", "- name: admin\n"] {
         assert!(deployment.contains(port), "{port}");
     }
@@ -106,10 +106,13 @@ fn what_finds_a_pod_by_its_labels_and_ports_finds_it() {
         (POD_MONITOR, "jobLabel: app.kubernetes.io/name"),
     ] {
         let text = text(file);
-        assert!(text.contains(word) && text.matches(label).count() >= 2, "{file} has no {word}, or misses the pods");
+        assert!(text.contains(word) && text.matches(&label).count() >= 2, "{file} has no {word}, or misses the pods");
     }
     let scrape = text(SCRAPE);
-    assert!(scrape.contains("label: app.kubernetes.io/name=service") && scrape.contains("regex: admin"), "{scrape}");
+    assert!(
+        scrape.contains(&format!("label: app.kubernetes.io/name={NAME}\n")) && scrape.contains("regex: admin"),
+        "{scrape}"
+    );
 }
 
 /// What Kubernetes asks of a namespace whose pods are `restricted`.
@@ -154,7 +157,7 @@ fn what_kustomize_renders_is_what_kubernetes_knows_and_a_field_that_it_does_not_
         manifests
     });
     let (is_right, said) = check("--kubernetes", &rendered.join("---\n"));
-    assert!(is_right && said.contains("Deployment service, container service"), "{said}");
+    assert!(is_right && said.contains(&format!("Deployment {NAME}, container {NAME}")), "{said}");
     let (is_valid, said) = validated(&changed(&rendered[0], "maxSurge: 1", "maxSurges: 1"));
     assert!(!is_valid && said.contains("maxSurges"), "{said}");
 }

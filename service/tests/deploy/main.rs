@@ -13,7 +13,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_service");
+const BINARY: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));
+const NAME: &str = env!("CARGO_PKG_NAME");
 
 fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file)

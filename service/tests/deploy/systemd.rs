@@ -6,8 +6,11 @@ use tempfile::TempDir;
 
 use crate::{BINARY, changed, check, parts::program, run, text};
 
-const UNIT: &str = "systemd/service.service";
-const SOCKET: &str = "systemd/service.socket";
+const UNIT: &str = concat!("systemd/", env!("CARGO_PKG_NAME"), ".service");
+const SOCKET: &str = concat!("systemd/", env!("CARGO_PKG_NAME"), ".socket");
+/// As they are installed.
+const UNIT_NAME: &str = concat!(env!("CARGO_PKG_NAME"), ".service");
+const SOCKET_NAME: &str = concat!(env!("CARGO_PKG_NAME"), ".socket");
 
 /// In tenths. It is 1.2 with systemd 252; another version may ask for more.
 const MOST_EXPOSED: &str = "--threshold=20";
@@ -15,8 +18,8 @@ const MOST_EXPOSED: &str = "--threshold=20";
 /// Both units as they would be installed, with the program at hand.
 fn installed() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let unit = changed(&text(UNIT), "/usr/local/bin/service", BINARY);
-    for (name, text) in [("service.service", unit), ("service.socket", text(SOCKET))] {
+    let unit = changed(&text(UNIT), concat!("/usr/local/bin/", env!("CARGO_PKG_NAME")), BINARY);
+    for (name, text) in [(UNIT_NAME, unit), (SOCKET_NAME, text(SOCKET))] {
         fs::write(folder.path().join(name), text).expect("the folder is ours");
     }
     folder
@@ -44,7 +47,7 @@ fn the_unit_leaves_a_stop_its_time_and_one_second_less_is_found() {
 #[test]
 fn the_socket_has_the_name_that_the_service_knows() {
     assert_eq!(values(&text(SOCKET), "FileDescriptorName"), ["http"]);
-    assert_eq!(values(&text(UNIT), "Requires"), ["service.socket"]);
+    assert_eq!(values(&text(UNIT), "Requires"), [SOCKET_NAME]);
 }
 
 #[test]
@@ -52,7 +55,8 @@ fn what_the_service_writes_is_in_its_state_directory() {
     let unit = text(UNIT);
     let folder = format!("/var/lib/{}/", values(&unit, "StateDirectory")[0]);
     let set = |name| values(&unit, "Environment").into_iter().find_map(|set| set.strip_prefix(name));
-    assert!(set("DATABASE_URL=sqlite:").is_some_and(|path| path.starts_with(&folder)));
+    let database = set("DATABASE_URL=sqlite:");
+    assert_eq!(database.is_some_and(|path| path.starts_with(&folder)), cfg!(feature = "orders"), "{database:?}");
     assert!(set("SHUTDOWN_REPORT=").is_some_and(|path| path.starts_with(&folder)));
 }
 
@@ -62,12 +66,12 @@ fn systemd_takes_both_units_and_finds_a_word_that_it_does_not_know() {
     let folder = installed();
     let verify = || {
         let mut command = Command::new(&analyze);
-        command.args(["verify", "--man=no", "service.service", "service.socket"]).current_dir(folder.path());
+        command.args(["verify", "--man=no", UNIT_NAME, SOCKET_NAME]).current_dir(folder.path());
         run(command, "")
     };
     let (is_right, said) = verify();
     assert!(is_right && said.is_empty(), "{said}");
-    let path = folder.path().join("service.service");
+    let path = folder.path().join(UNIT_NAME);
     let unit = fs::read_to_string(&path).expect("it was written");
     fs::write(&path, changed(&unit, "PrivateUsers=yes", "PrivateUser=yes")).expect("the folder is ours");
     let (_, said) = verify();
@@ -79,7 +83,7 @@ fn systemd_calls_the_unit_well_protected() {
     let Some(analyze) = program("systemd-analyze", "systemd, 250 or later") else { return };
     let folder = installed();
     let mut command = Command::new(analyze);
-    command.args(["security", "--no-pager", "--offline=yes", MOST_EXPOSED, "service.service"]);
+    command.args(["security", "--no-pager", "--offline=yes", MOST_EXPOSED, UNIT_NAME]);
     command.current_dir(folder.path());
     let (is_protected, said) = run(command, "");
     assert!(is_protected && said.contains("Overall exposure level"), "{said}");

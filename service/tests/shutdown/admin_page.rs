@@ -18,6 +18,7 @@ fn the_admin_page_shows_a_stop_from_the_signal_to_the_exit() {
     let page = service.admin_get("/").expect("it is served");
     assert!(page.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none';")));
     browser.await_text("story", "Ready. A stop would take 30.0 s at the most.");
+    #[cfg(feature = "orders")]
     browser.await_text("tasks", "settle orders");
     assert_eq!(browser.value("document.getElementById('left').hidden"), true, "nothing ends before a stop");
 

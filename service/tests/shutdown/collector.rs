@@ -14,7 +14,7 @@ use crate::{
     load::{storm, with_a_pause_between},
     observe::eventually,
     parts,
-    traces::{assert_is_a_stop, text},
+    traces::{HOOKS, assert_is_a_stop, text},
 };
 
 #[test]
@@ -42,7 +42,7 @@ fn c36_real_collector_has_every_span_of_a_run_under_load_and_of_its_stop() {
     });
     let (requests, stop): (Vec<_>, Vec<_>) = spans(&log).partition(|span| span.kind == SpanKind::Server as i32);
     assert_eq!(requests.len() + stop.len(), exported, "sent once, and had once");
-    assert_eq!(stop.len(), 6, "the stop, its phases and their hook: {stop:#?}");
+    assert_eq!(stop.len(), 5 + HOOKS, "the stop, its phases and their hook: {stop:#?}");
     assert_is_a_stop(&stop);
 
     // Every request that was answered, as the clients' own count says, entered a handler once.

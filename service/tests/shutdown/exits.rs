@@ -6,6 +6,9 @@ use crate::{
     frames::{Frames, Said},
     harness::{Service, Signal},
     observe::best,
+};
+#[cfg(feature = "tls")]
+use crate::{
     tls,
     wire::{End, Wire},
 };
@@ -16,6 +19,7 @@ const BOUND: Duration = Duration::from_millis(250);
 /// How many requests are in flight at the signal.
 const LOAD: u32 = 16;
 
+#[cfg(feature = "tls")]
 #[test]
 fn c15_idle_tls_connection_costs_no_time() {
     best(BOUND, "signal to exit, one idle connection over TLS", || {
@@ -32,6 +36,7 @@ fn c15_idle_tls_connection_costs_no_time() {
 #[test]
 fn c15_idle_http2_connection_costs_no_time() {
     best(BOUND, "signal to exit, one idle connection over HTTP/2", || idle_http2(Service::start(&[])));
+    #[cfg(feature = "tls")]
     best(BOUND, "signal to exit, one idle connection over HTTP/2 and TLS", || idle_http2(tls::start(&[]).0));
 }
 
@@ -45,11 +50,12 @@ fn idle_http2(mut service: Service) -> Duration {
     service.expect_exit(0).after
 }
 
+#[cfg(feature = "tls")]
 #[test]
 fn c16_last_response_over_tls_ends_the_drain() {
     best(BOUND, "last answer to exit, over TLS", || {
         let (mut service, _) = tls::start(&[]);
-        let work = |i| service.in_flight(&format!("/work/{}", 400 + i), &format!("work-{i}"));
+        let work = |i| service.in_flight(&format!("/work/{}", 2000 + i), &format!("work-{i}"));
         let wires: Vec<Wire> = (0..LOAD).map(work).collect();
         service.signal(Signal::TERM);
         for mut wire in wires {
@@ -65,6 +71,7 @@ fn c16_last_response_over_tls_ends_the_drain() {
 #[test]
 fn c16_last_response_over_http2_ends_the_drain() {
     best(BOUND, "last answer to exit, over HTTP/2", || busy_http2(Service::start(&[])));
+    #[cfg(feature = "tls")]
     best(BOUND, "last answer to exit, over HTTP/2 and TLS", || busy_http2(tls::start(&[]).0));
 }
 

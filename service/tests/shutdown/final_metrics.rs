@@ -102,6 +102,7 @@ fn c36_textfile_that_cannot_be_written_any_more_fails_its_hook() {
     assert!(said.contains(&format!("METRICS_TEXTFILE={file} cannot be written: No such file")), "{said}");
 }
 
+#[cfg(feature = "orders")]
 #[test]
 fn c41_start_that_fails_does_not_overwrite_what_the_last_stop_left() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");

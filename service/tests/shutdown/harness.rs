@@ -40,7 +40,7 @@ pub(crate) const SETTINGS: [(&str, &str); 10] = [
     ("LOG_FORMAT", "json"),
 ];
 
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_service");
+pub(crate) const BINARY: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));
 
 /// How late after the hard deadline, grace period less margin, a process may be gone, in every case there is. A quarter of it is
 /// promised; the rest is what a busy machine may add.

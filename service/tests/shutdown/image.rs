@@ -25,7 +25,11 @@ const DOCKERFILE: &str = include_str!("../../../deploy/Dockerfile");
 #[test]
 fn c40_image_runs_the_service_as_process_1_and_loses_nothing_at_its_stop_signal() {
     let Some(image) = Image::build() else { return };
-    assert_eq!(image.config["Entrypoint"], json!(["/usr/local/bin/service"]), "the exec form");
+    assert_eq!(
+        image.config["Entrypoint"],
+        json!([concat!("/usr/local/bin/", env!("CARGO_PKG_NAME"))]),
+        "the exec form"
+    );
     assert_eq!(image.config["User"], "65532:65532", "a number, for runAsNonRoot");
     assert_eq!(image.config["StopSignal"], "SIGTERM");
     assert!(image.config["Cmd"].is_null() && image.config["Healthcheck"].is_null(), "{}", image.config);
@@ -43,7 +47,10 @@ fn c40_image_runs_the_service_as_process_1_and_loses_nothing_at_its_stop_signal(
     assert_eq!(busy.response().expect("it finishes").status, 200);
     idle.assert_farewell();
     service.expect_exit(0);
-    assert!(image.inside("/var/lib/service/report.json").is_file(), "the folder is the service's own");
+    assert!(
+        image.inside(concat!("/var/lib/", env!("CARGO_PKG_NAME"), "/report.json")).is_file(),
+        "the folder is the service's own"
+    );
 }
 
 /// An image, and its file system, in a storage of its own.
@@ -93,7 +100,7 @@ impl Image {
         let files = [
             ("DATABASE_URL", "sqlite:orders.db"),
             ("SHUTDOWN_REPORT", "report.json"),
-            ("AUDIT_LOG", "/var/lib/service/audit.log"),
+            ("AUDIT_LOG", concat!("/var/lib/", env!("CARGO_PKG_NAME"), "/audit.log")),
         ];
         let mut service = Service::spawn_as(command, free_ports(), &files);
         symlink(self.inside(files[2].1), service.folder.path().join("audit.log")).expect("the folder is new");

@@ -8,9 +8,11 @@ mod admin_page;
 mod balancer;
 mod beside;
 mod browser;
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is there for TLS, too"))]
 mod certificates;
 mod collector;
 mod container;
+#[cfg(feature = "orders")]
 mod databases;
 mod exits;
 mod final_metrics;
@@ -31,20 +33,25 @@ mod logs;
 mod metrics;
 mod names;
 mod observe;
+#[cfg(feature = "orders")]
 mod orders;
 mod parts;
 mod process;
+#[cfg_attr(not(feature = "orders"), expect(dead_code, reason = "it is there for every query, too"))]
 mod prometheus;
 #[path = "../../../dashboards/src/promql.rs"]
 mod promql;
+#[cfg(feature = "orders")]
 mod queries;
 mod restarts;
 mod scrapes;
 mod signals;
 mod spans;
 mod storms;
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is there for TLS, too"))]
 mod stream;
 mod systemd;
+#[cfg(feature = "tls")]
 mod tls;
 mod traces;
 mod unix;

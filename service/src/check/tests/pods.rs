@@ -39,6 +39,7 @@ fn a_setting_that_does_not_fit_is_found_with_its_line_and_its_remedy() {
         ("{name: IDLE_GRACE, value: 10s}", "note", &["a.yaml:26", "5.5s"]),
         ("{name: KEEP_ALIVE_TIMEOUT, value: 60s}", "warning", &["a.yaml:26", "KEEP_ALIVE_TIMEOUT=75s"]),
         ("{name: ENABLE_FAULTS, value: \"1\"}", "warning", &["a.yaml:26", "ENABLE_FAULTS"]),
+        #[cfg(feature = "tls")]
         ("{name: TLS_CERT, value: /c.pem}", "error", &["--tls-key"]),
     ];
     for (variable, level, words) in cases {
