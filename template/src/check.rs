@@ -28,6 +28,14 @@ const CHOICES: [Choice; 5] = [
 /// The tests of the service that each combination passes, by parts of their names: the first cases, the check, what is refused.
 const QUICK: [&str; 4] = ["c0", "c15_", "refused", "settings"];
 
+/// What is built here is run once, so it is built quickly rather than well.
+const QUICKLY: [(&str, &str); 4] = [
+    ("CARGO_INCREMENTAL", "0"),
+    ("CARGO_PROFILE_DEV_DEBUG", "0"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+];
+
 /// Names that are refused, and a word of the reason.
 const REFUSED: [(&str, &str); 5] = [
     ("bytes", "is taken by a crate"),
@@ -38,7 +46,7 @@ const REFUSED: [(&str, &str); 5] = [
 ];
 
 /// Written by hand, or by cargo: other files than ours under every name.
-const OTHERS: [&str; 3] = ["Cargo.lock", "README.md", "justfile"];
+const OTHERS: [&str; 4] = [".github/workflows/ci.yml", "Cargo.lock", "README.md", "justfile"];
 
 #[derive(Deserialize)]
 struct Config {
@@ -122,8 +130,9 @@ fn refuse(from: [&str; 2], into: &Path, name: &'static str, why: &str) -> anyhow
 fn builds_and_passes(project: &Project, target: &Path, is_whole: bool, step: &dyn Fn(&str)) -> anyhow::Result<()> {
     let (name, lock) = (project.choice.name, project.text("Cargo.lock")?);
     let cargo = |words: &[&str]| {
-        let (said, errors) =
-            run_and_hear(tool("cargo").args(words).current_dir(&project.folder).env("CARGO_TARGET_DIR", target))?;
+        let mut cargo = tool("cargo");
+        cargo.args(words).current_dir(&project.folder).env("CARGO_TARGET_DIR", target).envs(QUICKLY);
+        let (said, errors) = run_and_hear(&mut cargo)?;
         let warning = errors.lines().find(|line| line.starts_with("warning"));
         ensure!(warning.is_none(), "{name}: a project has no warnings to begin with\n{errors}");
         Ok(said)

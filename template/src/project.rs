@@ -18,11 +18,12 @@ pub(crate) struct Choice {
 }
 
 /// What lies at the root of a project. Something new there must either stay behind or be wanted.
-const ROOT: [&str; 18] = [
+const ROOT: [&str; 19] = [
     ".cargo",
     ".config",
     ".dockerignore",
     ".git",
+    ".github",
     ".gitignore",
     "Cargo.lock",
     "Cargo.toml",
