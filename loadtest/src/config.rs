@@ -111,7 +111,9 @@ mod tests {
         let flags = flags.map(|flag| flag.replace("$(POD_NAME)", "loadtest-0-x7k2p"));
         let config =
             Config::try_parse_from(std::iter::once("loadtest".to_owned()).chain(flags)).expect("the flags fit");
-        assert_eq!(config.host.address(), ("service", 8080));
+        let service = include_str!("../../deploy/kubernetes/base/service.yaml");
+        let name = service.lines().find_map(|line| line.trim().strip_prefix("name: ")).expect("a Service has a name");
+        assert_eq!(config.host.address(), (name, 8080));
         assert_eq!(config.run_id, Some(RunId("loadtest-0-x7k2p".into())));
         let deadline = job.lines().find_map(|line| line.trim().strip_prefix("activeDeadlineSeconds: ")?.parse().ok());
         let deadline = Duration::from_secs(deadline.expect("a Job has a bound"));
