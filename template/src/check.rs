@@ -97,7 +97,12 @@ pub(crate) fn check(root: &Path, quick: bool) -> anyhow::Result<()> {
             project.is_the_same_as(&template, &differ, &stays)?;
         } else if !quick {
             step(&format!("{} is built and tested", project.choice.name));
-            builds_and_passes(&project, &target, number == 1, &step)?;
+            builds_and_passes(&project, &target, number == 1)?;
+            // Each set of features takes a release of its own, so only all of it and none of it are stopped under load.
+            if project.choice.orders == project.choice.tls {
+                step(&format!("{} is stopped under load", project.choice.name));
+                is_stopped_under_load(&project, &target, number == 1)?;
+            }
         }
     }
     step("all of it holds");
@@ -127,16 +132,9 @@ fn refuse(from: [&str; 2], into: &Path, name: &'static str, why: &str) -> anyhow
     Ok(())
 }
 
-fn builds_and_passes(project: &Project, target: &Path, is_whole: bool, step: &dyn Fn(&str)) -> anyhow::Result<()> {
+fn builds_and_passes(project: &Project, target: &Path, is_whole: bool) -> anyhow::Result<()> {
     let (name, lock) = (project.choice.name, project.text("Cargo.lock")?);
-    let cargo = |words: &[&str]| {
-        let mut cargo = tool("cargo");
-        cargo.args(words).current_dir(&project.folder).env("CARGO_TARGET_DIR", target).envs(QUICKLY);
-        let (said, errors) = run_and_hear(&mut cargo)?;
-        let warning = errors.lines().find(|line| line.starts_with("warning"));
-        ensure!(warning.is_none(), "{name}: a project has no warnings to begin with\n{errors}");
-        Ok(said)
-    };
+    let cargo = |words: &[&str]| cargo(project, target, words);
     // With the whole workspace each time, so that what it depends on is compiled once. The library's tests in processes of their own are
     // run here, and are the same there.
     let mut words = vec!["test", "--locked", "--workspace", "--lib", "--bins"];
@@ -147,8 +145,17 @@ fn builds_and_passes(project: &Project, target: &Path, is_whole: bool, step: &dy
         let service = ["test", "--locked", "--workspace", "--test", "check_config", "--test", "shutdown", "--"];
         cargo(&[&service[..], &QUICK].concat())?;
     }
-    step(&format!("{name} is stopped under load"));
-    let told = cargo(if is_whole { &["loadtest-shutdown"] } else { &["loadtest-shutdown", "--stops", "1"] })?;
+    ensure!(project.text("Cargo.lock")? == lock, "{name}: a build has changed Cargo.lock");
+    // Without --locked cargo would write it in its own order.
+    cargo(&["metadata", "--format-version=1"])?;
+    ensure!(project.text("Cargo.lock")? == lock, "{name}: cargo writes Cargo.lock otherwise");
+    Ok(())
+}
+
+fn is_stopped_under_load(project: &Project, target: &Path, is_whole: bool) -> anyhow::Result<()> {
+    let name = project.choice.name;
+    let stops: &[_] = if is_whole { &[] } else { &["--stops", "1"] };
+    let told = cargo(project, target, &[&["loadtest-shutdown"], stops].concat())?;
     let verdict = told.lines().find(|line| line.starts_with("verdict")).context("it tells no verdict")?;
     println!("         {verdict}");
     let has_orders = told.lines().any(|line| line.starts_with("orders "));
@@ -156,9 +163,15 @@ fn builds_and_passes(project: &Project, target: &Path, is_whole: bool, step: &dy
         has_orders == project.choice.orders,
         "{name}: orders are placed where there are none, or none where there are\n{told}"
     );
-    ensure!(project.text("Cargo.lock")? == lock, "{name}: a build has changed Cargo.lock");
-    // Without --locked cargo would write it in its own order.
-    cargo(&["metadata", "--format-version=1"])?;
-    ensure!(project.text("Cargo.lock")? == lock, "{name}: cargo writes Cargo.lock otherwise");
     Ok(())
+}
+
+/// Says what cargo says. A project has no warnings to begin with.
+fn cargo(project: &Project, target: &Path, words: &[&str]) -> anyhow::Result<String> {
+    let mut cargo = tool("cargo");
+    cargo.args(words).current_dir(&project.folder).env("CARGO_TARGET_DIR", target).envs(QUICKLY);
+    let (said, errors) = run_and_hear(&mut cargo)?;
+    let warning = errors.lines().find(|line| line.starts_with("warning"));
+    ensure!(warning.is_none(), "{}: cargo warns\n{errors}", project.choice.name);
+    Ok(said)
 }
