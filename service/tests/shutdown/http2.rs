@@ -1,6 +1,6 @@
 //! HTTP/2: every stream that was opened in time finishes, and the peer is told which ones those are.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, thread, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -81,6 +81,24 @@ pub(crate) fn assert_streams_in_flight_finish(service: &mut Service, mut client:
         assert!(rest.contains(&Said::Ended { stream }), "{rest:?}");
     }
     assert_eq!(goodbyes(&rest), [ANY_STREAM, 3]);
+    service.expect_exit(0);
+}
+
+#[test]
+fn c23_client_that_is_late_with_its_pong_is_answered_all_the_same() {
+    let mut service = Service::start(&[]);
+    let mut client = deaf(&service);
+    service.signal(Signal::TERM);
+    let said = client.until(|said| matches!(said, Said::Ping(_)));
+    let Some(Said::Ping(opaque)) = said.last() else { unreachable!("it is what was waited for") };
+    service.await_phase("drain");
+    // A client whose machine is busy: it has yet to read what it was told, and has another request on its way.
+    thread::sleep(Duration::from_millis(300));
+    client.get(3, "/hello", "late");
+    client.pong(*opaque);
+    let rest = client.until_closed();
+    assert!(rest.contains(&Said::Ended { stream: 3 }), "{rest:?}");
+    assert_eq!(goodbyes(&rest), [3]);
     service.expect_exit(0);
 }
 

@@ -16,11 +16,15 @@ use crate::{
     totals::Closed,
 };
 
-/// Shortest time that a peer has for its PONG; farther ones have four of their round trips.
-const PONG: Duration = Duration::from_millis(100);
+/// Shortest time that a peer has for its PONG; farther ones have four of their round trips. A client on a busy machine takes some
+/// hundred milliseconds, and may have answers to read and a request on its way: to close before would reset both.
+const PONG: Duration = Duration::from_secs(1);
 
 /// Longest time that a peer has for its PONG.
-const PONG_CAP: Duration = Duration::from_secs(1);
+const PONG_CAP: Duration = Duration::from_secs(3);
+
+/// How often a peer that owes its PONG is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Serves streams until the peer leaves, or the last one is over after our GOAWAY.
 pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: RequestService) -> Closed {
@@ -68,16 +72,18 @@ pub(super) async fn serve(io: Io, connection: &Arc<Connection>, service: Request
                 (heard, silent_since) = (connection.wire.reads(), Instant::now());
             }
             let patience = if heard == reads { pong } else { transport.header_timeout() };
-            if !connection.is_serving() && silent_since.elapsed() >= patience {
+            if !connection.is_busy() && silent_since.elapsed() >= patience {
                 return; // It says nothing at all, or nothing more (case c25).
             }
-            sleep(PONG).await;
+            sleep(LOOK).await;
         }
         // If it is still there at the deadline, it has something to say, and is cut.
         connection.wire.backlog(true);
         std::future::pending::<()>().await;
     };
     tokio::select! {
+        // First, so that an answer which its stream has just handed over is on its way before anybody is found mute.
+        biased;
         _ = conn.as_mut() => Closed::Graceful,
         () = mute => Closed::Idle,
     }
