@@ -52,7 +52,7 @@ impl Requests {
     pub fn admit(&self) -> bool {
         let connection = self.0.connection();
         connection.admit().is_some_and(|_| {
-            connection.server().gate.leave();
+            connection.server().gate.leave(connection.id());
             true
         })
     }

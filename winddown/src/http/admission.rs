@@ -7,7 +7,7 @@
 //! # Invariants
 //!
 //! 1. A request counts itself first and looks second, by one operation on one atomic. So it has an order with T0 and with
-//!    [`Gate::close`]: who was in flight at T0 is known exactly, and whoever saw the gate open is counted.
+//!    [`Gate::close`] as they come to its count: who was in flight at T0 is known exactly, and whoever saw the gate open is counted.
 //! 2. Whoever counts behind [`Door::close`] sees every request that the door let in without a pass.
 //! 3. A pass lets one request in, and none is lost.
 //! 4. The stage never goes back, and whoever found the gate closed sees that the server drains.
@@ -29,44 +29,63 @@ pub(crate) enum Stage {
 }
 
 /// Counts requests in flight, and can be closed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gate {
-    /// [`Gate::T0`], [`Gate::CLOSED`], and how many [`Gate::ONE`] there are.
-    requests: AtomicUsize,
+    /// Each connection counts at one of these. All requests at one count would meet there, which takes ten times as long as the rest.
+    counts: Box<[Count]>,
     /// Beside the count, which every request writes: this one is read by every response and written twice.
     stage: AtomicU8,
 }
 
-impl Gate {
+/// [`Count::T0`], [`Count::CLOSED`], and how many [`Count::ONE`] there are. In a cache line of its own, and the one that is fetched with it.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Count(AtomicUsize);
+
+impl Count {
     const T0: usize = 1;
     const CLOSED: usize = 2;
     const ONE: usize = 4;
+}
 
-    /// Counts one request (invariant 1).
+impl Gate {
+    /// A gate of so many counts.
+    pub(crate) fn new(counts: usize) -> Self {
+        Self { counts: (0..counts).map(|_| Count(AtomicUsize::new(0))).collect(), stage: AtomicU8::new(0) }
+    }
+
+    fn count(&self, connection: u64) -> &AtomicUsize {
+        &self.counts[connection as usize % self.counts.len()].0
+    }
+
+    /// Counts one request of a connection (invariant 1).
     ///
     /// `Acquire`, with the `Release` of whoever closes: invariants 2 and 4.
-    pub(crate) fn enter(&self) -> Token {
-        let found = self.requests.fetch_add(Self::ONE, Acquire);
-        Token { late: found & Self::T0 != 0, closed: found & Self::CLOSED != 0 }
+    pub(crate) fn enter(&self, connection: u64) -> Token {
+        let found = self.count(connection).fetch_add(Count::ONE, Acquire);
+        Token { late: found & Count::T0 != 0, closed: found & Count::CLOSED != 0 }
     }
 
-    /// One request that was counted is over. Returns whether T0 had come.
-    pub(crate) fn leave(&self) -> bool {
-        let found = self.requests.fetch_sub(Self::ONE, Relaxed);
-        debug_assert!(found >= Self::ONE, "a request ends once");
-        found & Self::T0 != 0
+    /// One request that was counted for this connection is over. Returns whether T0 had come.
+    pub(crate) fn leave(&self, connection: u64) -> bool {
+        let found = self.count(connection).fetch_sub(Count::ONE, Relaxed);
+        debug_assert!(found >= Count::ONE, "a request ends once");
+        found & Count::T0 != 0
     }
 
-    /// T0. Returns how many requests are in flight at that moment; 0 when it had come before.
+    /// T0, at one count after the other. Returns how many requests are in flight at that moment of theirs; those of a count
+    /// to which it had come before are not among them.
     pub(crate) fn begin_lame_duck(&self) -> usize {
         self.stage.fetch_max(Stage::LameDuck as u8, Relaxed);
-        let found = self.requests.fetch_or(Self::T0, Relaxed);
-        if found & Self::T0 == 0 { found / Self::ONE } else { 0 }
+        let found = self.counts.iter().map(|count| count.0.fetch_or(Count::T0, Relaxed));
+        found.filter(|found| found & Count::T0 == 0).map(|found| found / Count::ONE).sum()
     }
 
     pub(crate) fn close(&self) {
         self.stage.fetch_max(Stage::Drain as u8, Relaxed);
-        self.requests.fetch_or(Self::CLOSED, Release);
+        for count in &self.counts {
+            count.0.fetch_or(Count::CLOSED, Release);
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -79,7 +98,7 @@ impl Gate {
 
     /// How many requests are in flight. It orders nothing else: the drain waits for connections.
     pub(crate) fn len(&self) -> usize {
-        self.requests.load(Relaxed) / Self::ONE
+        self.counts.iter().map(|count| count.0.load(Relaxed) / Count::ONE).sum()
     }
 }
 
@@ -114,10 +133,10 @@ impl Door {
     }
 
     /// Admission of one request.
-    pub(crate) fn admit(&self, gate: &Gate) -> Option<Token> {
-        let token = gate.enter();
+    pub(crate) fn admit(&self, gate: &Gate, connection: u64) -> Option<Token> {
+        let token = gate.enter(connection);
         if token.closed && !self.lets_in() {
-            gate.leave();
+            gate.leave(connection);
             return None;
         }
         Some(token)
@@ -133,12 +152,12 @@ impl Door {
     }
 
     /// Closes behind whoever was let in, and behind `in_time` more.
-    pub(crate) fn close(&self, gate: &Gate, in_time: u32) {
+    pub(crate) fn close(&self, gate: &Gate, connection: u64, in_time: u32) {
         let closed = |passes: u32| Some(Self::CLOSED | (passes & !Self::CLOSED).max(in_time & !Self::CLOSED));
         let _ = self.passes.fetch_update(Relaxed, Relaxed, closed);
         debug_assert_eq!(gate.stage(), Stage::Drain, "a connection closes behind its server");
         // It is closed already. Once more, so that who counts now has an order with who comes now (invariant 2).
-        gate.close();
+        gate.count(connection).fetch_or(Count::CLOSED, Release);
     }
 
     /// Everybody is let in until [`Door::close`] comes again.

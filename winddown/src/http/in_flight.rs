@@ -146,7 +146,7 @@ impl InFlight {
     pub(crate) fn behind(request: &RequestInfo) -> Self {
         let server = request.connection.server();
         let behind = server.connections.hold(request.connection.clone());
-        Self::counted(Arc::new(request.behind()), server.gate.enter(), Some(behind.into()))
+        Self::counted(Arc::new(request.behind()), server.gate.enter(request.connection.id()), Some(behind.into()))
     }
 
     fn counted(request: Arc<RequestInfo>, token: Token, behind: Option<Box<(Listed, TaskTrackerToken)>>) -> Self {
@@ -206,7 +206,7 @@ impl Drop for InFlight {
             clock.record(&self.request.method, status, self.request.started.elapsed().as_secs_f64());
         }
         let complete = outcome == Outcome::Complete;
-        let stopping = server.gate.leave();
+        let stopping = server.gate.leave(connection.id());
         if !server.admin && stopping {
             server.totals().ended(&self.token, complete);
             if outcome == Outcome::Cut {

@@ -5,7 +5,7 @@
 //! `_OTHER`.
 
 use std::{
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -55,13 +55,16 @@ impl<S: Service<Request>> Service<Request> for Timed<S> {
     }
 }
 
+/// So many handles does a route keep. Further ones are made anew for each request, which is slower and not wrong.
+const HANDLES: usize = 16;
+
 /// The clock of one route.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     /// Known from the first request on; `None` for what no route matches.
     pattern: OnceLock<Option<MatchedPath>>,
-    /// By method and status, of which a route has few.
-    handles: RwLock<Vec<(&'static str, u16, Histogram)>>,
+    /// By method and status, of which a route has few; each is set once, so that a look at them writes nothing that others read.
+    handles: [OnceLock<(&'static str, u16, Histogram)>; HANDLES],
 }
 
 impl Clock {
@@ -73,12 +76,10 @@ impl Clock {
     /// Records a request that was answered and is now over.
     pub(crate) fn record(&self, method: &Method, status: u16, seconds: f64) {
         let method = method_label(method);
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
-        let known = handles.iter().find(|(of, with, _)| (*of, *with) == (method, status));
-        if let Some((.., handle)) = known {
+        let mut known = self.handles.iter().map_while(OnceLock::get);
+        if let Some((.., handle)) = known.find(|(of, with, _)| (*of, *with) == (method, status)) {
             return handle.record(seconds);
         }
-        drop(handles);
         let handle = metrics::histogram!(
             name::HTTP_REQUEST_DURATION,
             "http_request_method" => method,
@@ -86,8 +87,11 @@ impl Clock {
             "http_response_status_code" => status.to_string(),
         );
         handle.record(seconds);
-        // Two may come here at once; the handles of both are the recorder's one.
-        self.handles.write().unwrap_or_else(PoisonError::into_inner).push((method, status, handle));
+        // Into the first free place, if there is one. Two may come here at once; the handles of both are the recorder's one.
+        let _ = self.handles.iter().try_fold((method, status, handle), |handle, place| match place.set(handle) {
+            Ok(()) => Err(()),
+            Err(handle) => Ok(handle),
+        });
     }
 }
 

@@ -104,12 +104,12 @@ impl Connection {
     /// The gate closes for a connection when its own task has seen it close: what hyper parsed before or in the same
     /// turn had arrived in time. Afterwards only a pass helps.
     pub(crate) fn admit(&self) -> Option<Token> {
-        self.door.admit(&self.server.gate)
+        self.door.admit(&self.server.gate, self.id)
     }
 
     /// The connection's task has seen its server close, when `in_time` requests were under way.
     pub(super) fn close(&self, in_time: u32) {
-        self.door.close(&self.server.gate, in_time);
+        self.door.close(&self.server.gate, self.id, in_time);
     }
 
     /// The client offers to go on in another protocol.

@@ -43,6 +43,9 @@ use crate::{
 /// of many, and ten thousand are told faster than by a token for each.
 const TWIGS: usize = 64;
 
+/// How many counts of requests a server has. Few threads meet at one of so many, and a look at all of them is short.
+const COUNTS: usize = 16;
+
 /// One server: what its accept loop, its connections and their requests share.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -83,7 +86,7 @@ impl Server {
             transport,
             twigs: (0..TWIGS).map(|_| tokens.child()).collect(),
             tokens,
-            gate: Gate::default(),
+            gate: Gate::new(COUNTS),
             connections: Connections::default(),
             totals,
             #[cfg(feature = "tls")]

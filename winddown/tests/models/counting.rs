@@ -10,11 +10,11 @@ use crate::{
     totals::{RequestTotals, Totals},
 };
 
-/// One request from admission to its end, as `InFlight` counts it.
-fn request(gate: &Gate, totals: &Totals, complete: bool) {
-    let token = Door::new(0).admit(gate).expect("an open door");
+/// One request of a connection from admission to its end, as `InFlight` counts it.
+fn request(gate: &Gate, totals: &Totals, connection: u64, complete: bool) {
+    let token = Door::new(0).admit(gate, connection).expect("an open door");
     totals.entered(&token);
-    if gate.leave() {
+    if gate.leave(connection) {
         totals.ended(&token, complete);
     }
 }
@@ -27,11 +27,20 @@ fn t0(gate: &Gate, totals: &Totals) {
 
 #[test]
 fn every_request_that_races_with_t0_was_over_or_is_in_flight_or_comes_late() {
-    let model = || {
-        let (gate, totals) = (Arc::new(Gate::default()), Arc::new(Totals::default()));
-        let requests = [true, false].map(|complete| {
+    two_requests_race_with_t0(1);
+}
+
+#[test]
+fn the_same_of_requests_that_are_counted_apart() {
+    two_requests_race_with_t0(2);
+}
+
+fn two_requests_race_with_t0(counts: usize) {
+    let model = move || {
+        let (gate, totals) = (Arc::new(Gate::new(counts)), Arc::new(Totals::default()));
+        let requests = [(0, true), (1, false)].map(|(connection, complete)| {
             let (gate, totals) = (gate.clone(), totals.clone());
-            thread::spawn(move || request(&gate, &totals, complete))
+            thread::spawn(move || request(&gate, &totals, connection, complete))
         });
         t0(&gate, &totals);
         let at_t0 = totals.requests();
@@ -53,15 +62,15 @@ fn every_request_that_races_with_t0_was_over_or_is_in_flight_or_comes_late() {
 #[test]
 fn a_server_to_which_t0_comes_twice_counts_once() {
     let model = || {
-        let (gate, totals) = (Arc::new(Gate::default()), Arc::new(Totals::default()));
-        let _in_flight = gate.enter();
+        let (gate, totals) = (Arc::new(Gate::new(1)), Arc::new(Totals::default()));
+        let _in_flight = gate.enter(0);
         let another = {
             let (gate, totals) = (gate.clone(), totals.clone());
             thread::spawn(move || t0(&gate, &totals))
         };
         t0(&gate, &totals);
         another.join().expect("no panic");
-        gate.leave();
+        gate.leave(0);
         totals.requests().in_flight_at_start
     };
     in_every_order(model, [1]);

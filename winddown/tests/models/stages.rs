@@ -12,7 +12,7 @@ use crate::{
 #[test]
 fn the_stage_never_goes_back_whoever_closes_first() {
     let model = || {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(1));
         let alone = {
             let gate = gate.clone();
             thread::spawn(move || gate.close())
@@ -37,17 +37,17 @@ fn the_stage_never_goes_back_whoever_closes_first() {
 #[test]
 fn who_is_refused_is_told_that_the_server_drains() {
     let model = || {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(1));
         // This connection's task has seen it close; the other threads are no task of its.
         let door = Door::new(0);
-        let closed = Gate::default();
+        let closed = Gate::new(1);
         closed.close();
-        door.close(&closed, 0);
+        door.close(&closed, 0, 0);
         let closers = [(); 2].map(|()| {
             let gate = gate.clone();
             thread::spawn(move || gate.close())
         });
-        let admitted = door.admit(&gate).is_some();
+        let admitted = door.admit(&gate, 0).is_some();
         assert!(admitted || gate.stage() == Stage::Drain, "refused, and it is not yet the time");
         for closer in closers {
             closer.join().expect("no panic");
