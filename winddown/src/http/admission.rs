@@ -49,13 +49,14 @@ impl Count {
 }
 
 impl Gate {
-    /// A gate of so many counts.
+    /// A gate of so many counts, a power of two: a division at each request would take longer than the count.
     pub(crate) fn new(counts: usize) -> Self {
+        assert!(counts.is_power_of_two(), "{counts} counts");
         Self { counts: (0..counts).map(|_| Count(AtomicUsize::new(0))).collect(), stage: AtomicU8::new(0) }
     }
 
     fn count(&self, connection: u64) -> &AtomicUsize {
-        &self.counts[connection as usize % self.counts.len()].0
+        &self.counts[connection as usize & (self.counts.len() - 1)].0
     }
 
     /// Counts one request of a connection (invariant 1).
