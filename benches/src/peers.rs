@@ -72,6 +72,15 @@ impl Peer {
         let growth = server.resident()?.saturating_sub(before);
         Ok((server, clients, growth as f64 / connections as f64))
     }
+
+    /// Starts it and opens connections with a request in flight on each, whose handlers have all begun: requests that a server
+    /// has not read yet it might not answer.
+    pub fn start_with_held(self, connections: usize, bound: Duration) -> anyhow::Result<(Server, Clients)> {
+        let server = self.start()?;
+        let clients = Clients::hold(server.address(), connections)?;
+        until_begun(server.address(), connections, bound)?;
+        Ok((server, clients))
+    }
 }
 
 /// The child: serves until SIGTERM. The first line on standard output says where.
@@ -101,8 +110,8 @@ async fn held(State(begun): State<Arc<AtomicUsize>>) -> &'static str {
     "held"
 }
 
-/// Waits until so many handlers of `/held` have begun: requests that a server has not read yet it might not answer.
-pub fn until_begun(server: SocketAddr, count: usize, bound: Duration) -> anyhow::Result<()> {
+/// Waits until so many handlers of `/held` have begun.
+fn until_begun(server: SocketAddr, count: usize, bound: Duration) -> anyhow::Result<()> {
     let deadline = Instant::now() + bound;
     loop {
         let mut stream = TcpStream::connect(server)?;

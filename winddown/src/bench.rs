@@ -51,10 +51,11 @@ impl Requests {
     /// Admission of one request, and its end: what stands between the counters of a stop and the rest.
     pub fn admit(&self) -> bool {
         let connection = self.0.connection();
-        connection.admit().is_some_and(|_| {
+        let admitted = connection.admit().is_some();
+        if admitted {
             connection.server().gate.leave(connection.id());
-            true
-        })
+        }
+        admitted
     }
 }
 

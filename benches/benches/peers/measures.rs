@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::ensure;
 use benches::{
-    clients::{Clients, Told},
+    clients::Told,
     load::{self, Answers, Http},
-    peers::{Peer, until_begun},
+    peers::Peer,
 };
 
 /// Connections with a request in flight at the stop under load.
@@ -160,9 +160,7 @@ fn idle_stop(peer: Peer, connections: usize) -> anyhow::Result<Vec<f64>> {
 
 /// A server with requests in flight, all of which it answers.
 fn loaded_stop(peer: Peer) -> anyhow::Result<Vec<f64>> {
-    let mut server = peer.start()?;
-    let clients = Clients::hold(server.address(), IN_FLIGHT)?;
-    until_begun(server.address(), IN_FLIGHT, PATIENCE)?;
+    let (mut server, clients) = peer.start_with_held(IN_FLIGHT, PATIENCE)?;
     server.terminate()?;
     let (told, last) = clients.until_told(PATIENCE)?;
     let (status, ended) = server.wait(PATIENCE)?;

@@ -5,11 +5,7 @@
 
 use std::{fmt, thread, time::Duration};
 
-use crate::{
-    clients::Clients,
-    median::median,
-    peers::{Peer, until_begun},
-};
+use crate::{clients::Clients, median::median, peers::Peer};
 
 /// Stops of one measurement, and the clients of each: with a request in flight, and idle.
 const STOPS: usize = 5;
@@ -48,10 +44,8 @@ impl Stops {
     }
 
     fn stop(&mut self, peer: Peer) -> anyhow::Result<()> {
-        let mut server = peer.start()?;
+        let (mut server, busy) = peer.start_with_held(BUSY, PATIENCE)?;
         let idle = Clients::open(server.address(), IDLE)?;
-        let busy = Clients::hold(server.address(), BUSY)?;
-        until_begun(server.address(), BUSY, PATIENCE)?;
         let signal = server.terminate()?;
         let idle = thread::spawn(move || idle.until_told(PATIENCE));
         let (answered, last) = busy.until_told(PATIENCE)?;
