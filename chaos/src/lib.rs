@@ -15,10 +15,10 @@
 pub mod binaries;
 pub mod canary;
 pub mod classify;
+pub mod health;
 pub mod join;
 pub mod load;
 pub mod orders;
-pub mod probe;
 pub mod process;
 pub mod progress;
 pub mod report;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     binaries::Binaries,
-    probe,
+    health,
     process::{Output, Process},
     scenario::Setting,
     wait,
@@ -133,7 +133,7 @@ impl Server {
             if let Some(exit) = process.try_exit()? {
                 return Ok(Some(Some(exit.code)));
             }
-            Ok(matches!(probe::get(address, path), Ok(200)).then_some(None))
+            Ok(matches!(health::get(address, path), Ok(200)).then_some(None))
         })?
         .with_context(|| {
             let (name, bound, log) = (self.label(), humantime::format_duration(READY_BOUND), traces.log.display());

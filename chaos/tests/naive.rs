@@ -10,7 +10,7 @@ use std::{
 
 use chaos::{
     binaries::Binaries,
-    probe,
+    health,
     server::{Server, Traces},
 };
 use rustix::process::Signal;
@@ -45,9 +45,9 @@ fn the_control_starts_answers_and_is_gone_after_its_signal() {
         .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()))
         .expect("it gets ready on free ports");
     for path in ["/hello", "/work/1", "/stream?chunks=3&every_ms=1"] {
-        assert_eq!(probe::get(running.traffic, path).expect("it answers"), 200, "{path}");
+        assert_eq!(health::get(running.traffic, path).expect("it answers"), 200, "{path}");
     }
-    assert_eq!(probe::get(running.traffic, "/nowhere").expect("it answers"), 404);
+    assert_eq!(health::get(running.traffic, "/nowhere").expect("it answers"), 404);
     assert_eq!(
         order(running.traffic, "t-0-1", r#"{"item":"tea","quantity":2}"#),
         serde_json::json!({"id": "t-0-1", "key": "t-0-1", "item": "tea", "quantity": 2, "status": "accepted"})
@@ -56,7 +56,7 @@ fn the_control_starts_answers_and_is_gone_after_its_signal() {
     running.process.signal(Signal::TERM).expect("it runs");
     let exit = running.process.wait(BOUND).expect("it can be awaited").expect("nothing is in flight that holds it");
     assert_eq!(exit.code, 0);
-    assert!(probe::get(running.traffic, "/hello").is_err(), "nobody listens any more");
+    assert!(health::get(running.traffic, "/hello").is_err(), "nobody listens any more");
 
     let audit = std::fs::read_to_string(Traces::within(folder.path()).audit).expect("it kept a ledger");
     let count = |words: &str| audit.lines().filter(|line| line.contains(words)).count();

@@ -45,7 +45,7 @@ impl Comparison {
         Self { ratio: Median::of(ratios), pairs: ratios.len() }
     }
 
-    /// Whether head is slower, beyond doubt and by more than [`BOUND`].
+    /// Whether head is slower, beyond doubt and by more than 2 %.
     pub fn is_slower(&self) -> bool {
         self.ratio.interval.0 > 1.0 + BOUND
     }
