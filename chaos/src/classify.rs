@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use loadtest::ledger::Class as Client;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What became of a request, by both ledgers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// A complete response of the handler's own.

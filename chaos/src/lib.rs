@@ -15,6 +15,7 @@
 pub mod binaries;
 pub mod canary;
 pub mod classify;
+pub mod faults;
 pub mod health;
 pub mod join;
 pub mod load;
@@ -27,6 +28,7 @@ pub mod scenario;
 pub mod server;
 pub mod stop;
 pub mod story;
+pub mod surroundings;
 pub mod table;
 pub mod verdict;
 pub mod wait;

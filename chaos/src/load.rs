@@ -24,9 +24,8 @@ use crate::{
 /// From the start of the load to the number in flight that is wanted.
 const STEADY_BOUND: Duration = Duration::from_secs(10);
 
-/// A load is steady when it has run for so long and has so many requests behind it.
-const STEADY_AFTER: Duration = Duration::from_secs(1);
-const STEADY_DONE: u64 = 500;
+/// A load is steady when it has so many requests behind it for each user.
+const STEADY_DONE: u64 = 2;
 
 /// From the end of the server to the end of the load: its slowest request, and its own report.
 const END_BOUND: Duration = Duration::from_secs(15);
@@ -37,6 +36,7 @@ pub struct RunningLoad {
     process: Process,
     latest: Arc<Mutex<Option<State>>>,
     began: Instant,
+    steady_done: u64,
 }
 
 /// What the load says of itself, twenty times a second.
@@ -86,19 +86,20 @@ impl RunningLoad {
                 }
             }
         })?;
-        Ok(Self { process, latest, began: Instant::now() })
+        let steady_done = STEADY_DONE * u64::from(load.users.get());
+        Ok(Self { process, latest, began: Instant::now(), steady_done })
     }
 
-    /// Waits until the load is steady, has run for `longer` still, and has `wanted` requests in flight.
-    pub fn wait_until_steady(&mut self, wanted: u64, longer: Duration, progress: &mut Progress) -> anyhow::Result<()> {
+    /// Waits until the load has run for `time`, is steady, and has `wanted` requests in flight.
+    pub fn wait_until_steady(&mut self, wanted: u64, time: Duration, progress: &mut Progress) -> anyhow::Result<()> {
         let mut seen = State { in_flight: 0, done: 0 };
-        wait::until(STEADY_BOUND, Duration::from_millis(5), || {
+        wait::until(STEADY_BOUND + time, Duration::from_millis(5), || {
             if let Some(exit) = self.process.try_exit()? {
                 anyhow::bail!("loadtest ended with code {} before the signal: see loadtest.log", exit.code);
             }
             seen = self.latest.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(seen);
             progress.now(&format!("loading: {} in flight, {} done", seen.in_flight, seen.done));
-            let steady = self.began.elapsed() >= STEADY_AFTER + longer && seen.done >= STEADY_DONE;
+            let steady = self.began.elapsed() >= time && seen.done >= self.steady_done;
             Ok((steady && seen.in_flight >= wanted).then_some(()))
         })?
         .with_context(|| {

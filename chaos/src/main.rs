@@ -6,9 +6,9 @@ use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use chaos::{
     binaries::Binaries,
-    report::Report,
+    report::{self, Report},
     runner,
-    scenario::{BUILT_IN, Scenario, ScenarioError},
+    scenario::{Scenario, ScenarioError},
     verdict::Verdict,
     wait::{Interrupted, listen_for_interrupts},
 };
@@ -45,9 +45,12 @@ enum Command {
     },
     /// Carries out scenarios, one after the other.
     Run {
-        /// Their TOML files.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
+        /// Their TOML files, or the names of built-in ones.
+        #[arg(required_unless_present = "all", value_name = "FILE|NAME")]
+        scenarios: Vec<PathBuf>,
+        /// Every built-in one.
+        #[arg(long, conflicts_with = "scenarios")]
+        all: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -92,14 +95,17 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
             scenario.seed = seed.unwrap_or(scenario.seed);
             run(&[scenario], &output)
         }
-        Command::Run { files, output } => {
-            let scenarios = files.iter().map(|path| Scenario::read(path)).collect::<Result<Vec<_>, _>>()?;
+        Command::Run { scenarios, all, output } => {
+            let scenarios = if all {
+                Scenario::library().collect()
+            } else {
+                scenarios.iter().map(|path| Scenario::find(path)).collect::<Result<Vec<_>, _>>()?
+            };
             run(&scenarios, &output)
         }
         Command::List => {
-            for (path, text) in BUILT_IN {
-                let Scenario { name, what, .. } = Scenario::parse(text, path.as_ref())?;
-                println!("{name:<20}  {what}  ({path})");
+            for Scenario { name, what, .. } in Scenario::library() {
+                println!("{name:<26}  {what}");
             }
             Ok(Verdict::Pass)
         }
@@ -114,11 +120,14 @@ fn run(scenarios: &[Scenario], output: &Output) -> anyhow::Result<Verdict> {
     eprintln!("building {} in release; the first time takes minutes", names.join(", "));
     let binaries = Binaries::build(&servers)?;
 
-    let mut worst = Verdict::Pass;
+    let mut reports = Vec::new();
     for scenario in scenarios {
         let report: Report = runner::run(scenario, &binaries)?;
-        print!("{}", if output.json { report.json()? } else { report.text() });
-        worst = worst.max(report.verdict());
+        print!("{}", if output.json { report.json()? } else { report.text() + "\n" });
+        reports.push(report);
     }
-    Ok(worst)
+    if reports.len() > 1 && !output.json {
+        print!("{}", report::summary(&reports));
+    }
+    Ok(reports.iter().map(Report::verdict).max().unwrap_or(Verdict::Pass))
 }

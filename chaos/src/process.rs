@@ -102,7 +102,8 @@ impl Process {
         Ok(self.exit)
     }
 
-    fn pid(&self) -> Pid {
+    /// Its number.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }

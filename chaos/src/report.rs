@@ -74,7 +74,7 @@ impl Report {
             server: scenario.server.label(),
             signal: scenario.signal,
             seed: scenario.seed,
-            load: scenario.load.to_string(),
+            load: scenario.load_in_words(),
             finding,
             stops,
             control,
@@ -154,7 +154,7 @@ impl Report {
         let orders = self.orders().map(|orders| format!("none of {} acknowledged orders", orders.acknowledged));
         if *dropped > 0 {
             let but = orders.map_or_else(String::new, |orders| format!(", but {orders}"));
-            return format!("{dropped} requests were lost, as {} must show{but}", self.signal);
+            return format!("{dropped} requests were dropped, as this scenario expects{but}");
         }
         let and = orders.map_or_else(String::new, |orders| format!(", and {orders}"));
         let bound =
@@ -172,6 +172,16 @@ impl Report {
             |stop: &Stop| stop.stories.iter().map(|story| format!("stop {}: {story}", stop.number)).collect::<Vec<_>>();
         self.stops.iter().flat_map(of_stop).take(TOLD)
     }
+}
+
+/// The verdicts of several runs, a line each.
+pub fn summary(reports: &[Report]) -> String {
+    let width = reports.iter().map(|report| report.scenario.len()).max().unwrap_or_default();
+    let line = |report: &Report| {
+        let (word, why) = (report.verdict().as_str(), report.finding.reasons.first().map_or("", String::as_str));
+        format!("{:width$}   {word:12}   {why}", report.scenario).trim_end().to_owned() + "\n"
+    };
+    reports.iter().map(line).collect()
 }
 
 impl Verdict {
@@ -232,8 +242,9 @@ mod tests {
 
     #[test]
     fn losses_that_are_expected_are_told() {
-        let told = text("lost = true", &[(Class::Lost, 5)], 1);
-        let verdict = "verdict   PASS   10 requests were lost, as SIGTERM must show, but none of 2 acknowledged orders";
+        let told = text("need = [\"lost\"]", &[(Class::Lost, 5)], 1);
+        let verdict =
+            "verdict   PASS   10 requests were dropped, as this scenario expects, but none of 2 acknowledged orders";
         assert_tells(&told, &[verdict]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,6 +18,7 @@ use crate::{
     health,
     process::{Output, Process},
     scenario::Setting,
+    surroundings::Surroundings,
     wait,
 };
 
@@ -26,7 +29,10 @@ const READY_BOUND: Duration = Duration::from_secs(10);
 const PORT_ATTEMPTS: u32 = 3;
 
 /// In the folder that it runs in; a path in a URL would have to be escaped.
-const DATABASE: &str = "sqlite:orders.db";
+pub(crate) const DATABASE_FILE: &str = "orders.db";
+
+/// From the start of a process to its catching a signal.
+const CATCH_BOUND: Duration = Duration::from_secs(5);
 
 /// A server that can be stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -96,51 +102,56 @@ impl Server {
         binaries: &Binaries,
         settings: &BTreeMap<Setting, String>,
         traces: &Traces,
+        around: &Surroundings,
     ) -> anyhow::Result<Running> {
         let mut attempt = 1;
         loop {
-            match self.try_start(binaries, settings, traces)? {
-                Ok(running) => return Ok(running),
-                Err(code) if attempt == PORT_ATTEMPTS => {
+            let mut starting = self.spawn(binaries, settings, traces, around)?;
+            match self.wait_until_ready(&mut starting, traces)? {
+                None => return Ok(starting),
+                Some(code) if attempt == PORT_ATTEMPTS => {
                     anyhow::bail!(
                         "{} ended with code {code} before it was ready: see {}",
                         self.label(),
                         traces.log.display()
                     )
                 }
-                Err(_) => attempt += 1,
+                Some(_) => attempt += 1,
             }
         }
     }
 
-    /// The inner error is the exit code of a process that ended instead of getting ready.
-    fn try_start(
+    /// Starts it, and waits for nothing.
+    pub fn spawn(
         self,
         binaries: &Binaries,
         settings: &BTreeMap<Setting, String>,
         traces: &Traces,
-    ) -> anyhow::Result<Result<Running, i32>> {
+        around: &Surroundings,
+    ) -> anyhow::Result<Running> {
         let [traffic, admin] = free_ports()?;
-        let mut command = self.command(binaries, settings, traces)?;
+        let mut command = self.command(binaries, settings, traces, around)?;
         command.env("HTTP_ADDR", traffic.to_string()).env("ADMIN_ADDR", admin.to_string());
-        let mut process = Process::spawn(self.label(), &mut command, &traces.log, Output::Logged)?;
+        let process = Process::spawn(self.label(), &mut command, &traces.log, Output::Logged)?;
+        Ok(Running { process, traffic, admin: (self == Self::Service).then_some(admin) })
+    }
 
-        let (address, path) = match self {
-            Self::Service => (admin, "/readyz"),
-            Self::Naive => (traffic, "/hello"),
+    /// The exit code of a process that ended instead of getting ready.
+    fn wait_until_ready(self, starting: &mut Running, traces: &Traces) -> anyhow::Result<Option<i32>> {
+        let (address, path) = match starting.admin {
+            Some(admin) => (admin, "/readyz"),
+            None => (starting.traffic, "/hello"),
         };
-        let ended = wait::until(READY_BOUND, Duration::from_millis(5), || {
-            if let Some(exit) = process.try_exit()? {
+        let ready = wait::until(READY_BOUND, Duration::from_millis(5), || {
+            if let Some(exit) = starting.process.try_exit()? {
                 return Ok(Some(Some(exit.code)));
             }
             Ok(matches!(health::get(address, path), Ok(200)).then_some(None))
-        })?
-        .with_context(|| {
+        })?;
+        ready.with_context(|| {
             let (name, bound, log) = (self.label(), humantime::format_duration(READY_BOUND), traces.log.display());
             format!("{name} did not answer GET {path} with 200 within {bound}: see {log}")
-        })?;
-        let admin = (self == Self::Service).then_some(admin);
-        Ok(ended.map_or(Ok(Running { process, traffic, admin }), Err))
+        })
     }
 
     fn command(
@@ -148,20 +159,37 @@ impl Server {
         binaries: &Binaries,
         settings: &BTreeMap<Setting, String>,
         traces: &Traces,
+        around: &Surroundings,
     ) -> anyhow::Result<Command> {
-        let mut command = Command::new(binaries.path(self.binary().0)?);
+        let mut command = around.command(binaries.path(self.binary().0)?);
         // What the caller's shell happens to export must not decide a verdict.
         for setting in Setting::all() {
             command.env_remove(setting.name());
         }
         command
             .current_dir(&traces.folder)
-            .env("DATABASE_URL", DATABASE)
+            .env("DATABASE_URL", format!("sqlite:{DATABASE_FILE}"))
             .env("AUDIT_LOG", &traces.audit)
             .env("SHUTDOWN_REPORT", &traces.report)
             .env("LOG_FORMAT", "json")
-            .envs(settings.iter().map(|(setting, value)| (setting.name(), value)));
+            .envs(settings.iter().map(|(setting, value)| (setting.name(), value)))
+            .envs(around.variables.iter().map(|(name, value)| (*name, value)));
         Ok(command)
+    }
+}
+
+impl Running {
+    /// Waits until the process catches `signal`: before that, it would be ended by it as any program is.
+    pub fn wait_until_it_catches(&mut self, signal: Signal) -> anyhow::Result<()> {
+        let path = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
+        let caught = wait::until(CATCH_BOUND, Duration::from_micros(100), || {
+            let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            let mask =
+                status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+            let caught = mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1);
+            Ok(caught.then_some(()))
+        })?;
+        caught.with_context(|| format!("no handler of the signal within {}", humantime::format_duration(CATCH_BOUND)))
     }
 }
 

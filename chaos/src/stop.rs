@@ -1,6 +1,10 @@
 //! One stop: start, load, signal, wait for the end, join the ledgers.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -9,15 +13,17 @@ use crate::{
     binaries::Binaries,
     canary::Canary,
     classify::{Class, Counts, Weight},
+    faults::Faults,
     health::Watch,
     join::Join,
     load::RunningLoad,
     orders::{self, Orders, successor},
     process::Exit,
     progress::Progress,
-    scenario::Scenario,
+    scenario::{Load, Scenario},
     server::{Server, Traces},
     story::Story,
+    surroundings::Surroundings,
     wait::Interrupted,
 };
 
@@ -68,40 +74,87 @@ pub struct Stop {
     pub exit_ms: Option<f64>,
     /// Its exit code, or 128 + n when signal n ended it; none when it had to be killed.
     pub exit_code: Option<i32>,
+    /// Whether it left its report.
+    pub report: bool,
+    /// What else happened to it.
+    pub faults: Vec<Happened>,
     /// Why the numbers are not to be trusted.
     pub doubts: Vec<String>,
     /// The first requests that fail.
     pub stories: Vec<Story>,
 }
 
+/// Something that happened to a server beside its load and its signal.
+#[derive(Clone, Debug, Serialize)]
+pub struct Happened {
+    /// Milliseconds after the signal; negative before it.
+    pub ms: f64,
+    /// What it was.
+    pub what: String,
+}
+
 impl Plan<'_> {
     /// Carries it out. An error means that it could not be, not that the server did badly.
     pub fn carry_out(&self, progress: &mut Progress) -> anyhow::Result<Stop> {
-        let Self { scenario, server, number, binaries, .. } = self;
         fs::create_dir_all(&self.folder).with_context(|| format!("cannot create {}", self.folder.display()))?;
-
+        let around = Surroundings::of(self.scenario, &self.folder)?;
         progress.step("starting");
-        let mut running = server.start(binaries, &scenario.service, &Traces::within(&self.folder))?;
+        match &self.scenario.load {
+            Some(load) => self.under_load(load, &around, progress),
+            None => self.while_it_starts(&around, progress),
+        }
+    }
+
+    /// The server is stopped as soon as it can catch the signal.
+    fn while_it_starts(&self, around: &Surroundings, progress: &mut Progress) -> anyhow::Result<Stop> {
+        let traces = Traces::within(&self.folder);
+        let mut running = self.server.spawn(self.binaries, &self.scenario.service, &traces, around)?;
+        running.wait_until_it_catches(self.scenario.signal.into())?;
+        let signal = running.process.signal(self.scenario.signal.into())?;
+        progress.step(&format!("{} sent", self.scenario.signal));
+        let exit = running.process.wait(self.scenario.exit_bound())?;
+        Ok(Stop { report: traces.report.is_file(), ..Stop::without_result(self) }.ended(signal, exit))
+    }
+
+    fn under_load(&self, load: &Load, around: &Surroundings, progress: &mut Progress) -> anyhow::Result<Stop> {
+        let Self { scenario, server, number, binaries, .. } = self;
+        let traces = Traces::within(&self.folder);
+        let mut running = server.start(binaries, &scenario.service, &traces, around)?;
 
         progress.step("loading");
         let run = format!("{}-{number}", server.binary().0);
-        let mut load = RunningLoad::start(binaries, &scenario.load, &running, &run, self.seed(), &self.folder)?;
+        let mut loading = RunningLoad::start(binaries, load, &running, &run, self.seed(), &self.folder)?;
         let jitter = Duration::from_millis(mix(self.seed()) % JITTER_MS);
-        load.wait_until_steady(scenario.expect.min_in_flight, jitter, progress)?;
+        loading.wait_until_steady(scenario.expect.min_in_flight, load.steady + jitter, progress)?;
+
+        let mut faults = Faults::new(&scenario.faults, &traces);
+        let planned = Instant::now() + faults.lead();
+        let early = faults.run(&mut running, planned, planned)?;
+        anyhow::ensure!(early.is_none(), "the server ended before the signal: see {}", traces.log.display());
 
         let watch = running.admin.map(|admin| Watch::start(admin, "/readyz")).transpose()?;
         let signal = running.process.signal(scenario.signal.into())?;
+        let sent = Instant::now();
         progress.step(&format!("{} sent, draining", scenario.signal));
-        let exit = running.process.wait(scenario.exit_bound())?;
+        let exit = faults.run(&mut running, sent, sent + scenario.exit_bound())?;
         drop(running);
 
         progress.step("the server has ended, joining the ledgers");
-        let load = load.finish();
+        let faults = faults.finish();
+        let loading = loading.finish();
         let not_ready = watch.and_then(Watch::finish);
-        let join = Join::read(&self.folder.join("client.ledger"), &Traces::within(&self.folder).audit)?;
-        let mut stop = self.conclude(&join, signal, not_ready, exit, load);
+        let join = Join::read(&self.folder.join("client.ledger"), &traces.audit)?;
+        let mut stop = self.conclude(&join, signal, not_ready, exit, loading);
+        stop.report = traces.report.is_file();
+        match faults {
+            Ok(done) => {
+                stop.faults =
+                    done.into_iter().map(|done| Happened { ms: since(signal, done.at), what: done.what }).collect();
+            }
+            Err(error) => stop.doubts.push(format!("{error:#}")),
+        }
 
-        if server.keeps_orders() && scenario.load.mix.has_orders() {
+        if server.keeps_orders() && load.mix.has_orders() {
             progress.step("a successor tells the orders");
             match self.orders(&join) {
                 Ok(orders) => stop.orders = Some(orders),
@@ -126,16 +179,14 @@ impl Plan<'_> {
         load: anyhow::Result<()>,
     ) -> Stop {
         let judgement = join.judge(signal);
-        let since_signal = |at: u64| at.saturating_sub(signal) as f64 / 1e6;
         let mut stop = Stop {
             in_flight: judgement.in_flight,
-            not_ready_ms: not_ready.map(since_signal),
-            exit_ms: exit.map(|exit| since_signal(exit.at)),
-            exit_code: exit.map(|exit| exit.code),
+            not_ready_ms: not_ready.map(|at| since(signal, at)),
             stories: judgement.stories,
             counts: judgement.counts,
             ..Stop::without_result(self)
-        };
+        }
+        .ended(signal, exit);
         let wanted = self.scenario.expect.min_in_flight;
         if stop.in_flight < wanted {
             let found = stop.in_flight;
@@ -167,7 +218,7 @@ impl Plan<'_> {
 
     fn orders(&self, join: &Join) -> anyhow::Result<Orders> {
         let traces = Traces::of_successor(&self.folder);
-        let running = self.server.start(self.binaries, &self.scenario.service, &traces)?;
+        let running = self.server.start(self.binaries, &self.scenario.service, &traces, &Surroundings::default())?;
         let (found, end) = successor::ask(running, self.scenario.exit_bound())?;
         Ok(orders::reconcile(join.orders(), &found, end))
     }
@@ -190,9 +241,20 @@ impl Stop {
             not_ready_ms: None,
             exit_ms: None,
             exit_code: None,
+            report: false,
+            faults: Vec::new(),
             doubts: Vec::new(),
             stories: Vec::new(),
         }
+    }
+
+    /// Whether there was a stop; else its doubts say why there was none.
+    pub fn was_carried_out(&self) -> bool {
+        !self.counts.is_empty() || self.exit_code.is_some()
+    }
+
+    fn ended(self, signal: u64, exit: Option<Exit>) -> Self {
+        Self { exit_ms: exit.map(|exit| since(signal, exit.at)), exit_code: exit.map(|exit| exit.code), ..self }
     }
 
     /// How many requests came to `class`.
@@ -209,6 +271,11 @@ impl Stop {
     pub fn dropped(&self) -> u64 {
         self.counts.iter().filter(|(class, _)| class.is_dropped()).map(|(_, n)| n).sum()
     }
+}
+
+/// Milliseconds from the signal to `at`, negative before it.
+fn since(signal: u64, at: u64) -> f64 {
+    (i128::from(at) - i128::from(signal)) as f64 / 1e6
 }
 
 /// Spreads neighbouring seeds (the finalizer of SplitMix64).

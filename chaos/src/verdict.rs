@@ -70,27 +70,47 @@ pub fn is_caught(control: &[Stop]) -> bool {
 }
 
 fn failures(expect: &Expect, stop: &Stop) -> Vec<String> {
-    let mut failures = Vec::new();
-    let failing = stop.counts_of(Weight::Failing).filter(|(class, _)| !(expect.lost && class.is_dropped()));
+    if !stop.was_carried_out() {
+        return Vec::new(); // its doubt says why
+    }
+    let failing = stop.counts_of(Weight::Failing).filter(|(class, _)| !expect.allows(*class));
     let failing: Vec<_> = failing.map(|(class, n)| format!("{n} {}", class.label())).collect();
+    let mut failures = Vec::new();
     if !failing.is_empty() {
-        failures.push(of(stop, &failing.join(", ")));
+        failures.push(failing.join(", "));
     }
-    if expect.lost && !stop.counts.is_empty() && stop.count(Class::Lost) == 0 {
-        failures
-            .push(of(stop, "no request was lost, though some must be: a harness that cannot see it proves nothing"));
+    let missing = expect.need.iter().filter(|class| stop.count(**class) == 0).map(|class| Class::label(*class));
+    failures.extend(
+        missing.map(|class| format!("none was {class}, though some must be: what cannot be seen is not proven")),
+    );
+    failures.extend(stop.orders.iter().flat_map(Orders::failures));
+    failures.extend(failed_end(expect, stop));
+    if stop.server == Server::Service && stop.not_ready_ms.is_none() && expect.not_ready {
+        failures.push("readiness never failed: a balancer would have gone on sending".to_owned());
     }
-    failures.extend(stop.orders.iter().flat_map(Orders::failures).map(|failure| of(stop, &failure)));
-    match stop.exit_code {
-        Some(code) if code == expect.exit_code => {}
-        Some(code) => failures.push(of(stop, &format!("exit code {code}, expected {}", expect.exit_code))),
-        // A stop that could not be carried out has no counts either; its doubt says why.
-        None if stop.counts.is_empty() => {}
-        None => failures.push(of(stop, "the server did not end in time and was killed")),
+    match expect.report {
+        Some(true) if !stop.report => failures.push("the service left no report".to_owned()),
+        Some(false) if stop.report => failures.push("the service left a report, though it cannot have".to_owned()),
+        _ => {}
     }
-    // Whoever is killed has no time to say that it is not ready.
-    if stop.exit_code.is_some() && stop.server == Server::Service && stop.not_ready_ms.is_none() && !expect.lost {
-        failures.push(of(stop, "readiness never failed: a balancer would have gone on sending"));
+    failures.into_iter().map(|failure| of(stop, &failure)).collect()
+}
+
+/// What is wrong with how and when the server ended.
+fn failed_end(expect: &Expect, stop: &Stop) -> Vec<String> {
+    let Some((code, ms)) = stop.exit_code.zip(stop.exit_ms) else {
+        return vec!["the server did not end in time and was killed".to_owned()];
+    };
+    let mut failures = Vec::new();
+    if !expect.exit_code.contains(code) {
+        failures.push(format!("exit code {code}, expected {}", expect.exit_code.in_words()));
+    }
+    let in_ms = |bound: std::time::Duration| bound.as_secs_f64() * 1e3;
+    if let Some(bound) = expect.exit_within.filter(|bound| ms > in_ms(*bound)) {
+        failures.push(format!("it took {ms:.0} ms to end, expected within {}", humantime::format_duration(bound)));
+    }
+    if let Some(bound) = expect.exit_after.filter(|bound| ms < in_ms(*bound)) {
+        failures.push(format!("it took {ms:.0} ms to end, expected not before {}", humantime::format_duration(bound)));
     }
     failures
 }

@@ -12,6 +12,7 @@ use chaos::{
     binaries::Binaries,
     health,
     server::{Server, Traces},
+    surroundings::Surroundings,
 };
 use rustix::process::Signal;
 
@@ -42,7 +43,7 @@ fn the_control_starts_answers_and_is_gone_after_its_signal() {
     let binaries = Binaries::found([naive], folder.path().into());
 
     let mut running = Server::Naive
-        .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()))
+        .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()), &Surroundings::default())
         .expect("it gets ready on free ports");
     for path in ["/hello", "/work/1", "/stream?chunks=3&every_ms=1"] {
         assert_eq!(health::get(running.traffic, path).expect("it answers"), 200, "{path}");
@@ -69,8 +70,9 @@ fn a_server_that_cannot_start_is_named_with_its_log() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let broken = ("naive".to_owned(), PathBuf::from("/bin/false"));
     let binaries = Binaries::found([broken], folder.path().into());
-    let error =
-        Server::Naive.start(&binaries, &BTreeMap::new(), &Traces::within(folder.path())).expect_err("it ends at once");
+    let error = Server::Naive
+        .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()), &Surroundings::default())
+        .expect_err("it ends at once");
     let beginning = "axum::serve ended with code 1 before it was ready: see ";
     assert!(error.to_string().starts_with(beginning), "{error:#}");
 }

@@ -9,7 +9,7 @@ use std::{
 use chaos::{
     binaries::{Binaries, package},
     runner,
-    scenario::{BUILT_IN, Scenario},
+    scenario::Scenario,
     verdict::Verdict,
 };
 use serde_json::Value;
@@ -35,8 +35,7 @@ fn binary(name: &str) -> (String, PathBuf) {
 }
 
 fn sigkill() -> Scenario {
-    let (path, text) = BUILT_IN.iter().find(|(path, _)| path.ends_with("sigkill.toml")).expect("it is built in");
-    Scenario::parse(text, path.as_ref()).expect("a test parses every scenario that is built in")
+    Scenario::find("sigkill".as_ref()).expect("it is built in")
 }
 
 #[test]
@@ -53,7 +52,7 @@ fn c42_sigkill_is_seen_as_lost_requests() {
     let stop = &json["stops"][0];
     assert_eq!(stop["exit_code"], 128 + 9);
     assert!(stop["counts"]["lost"].as_u64() > Some(0), "{stop}");
-    if !sigkill().load.mix.has_orders() {
+    if !sigkill().load.is_some_and(|load| load.mix.has_orders()) {
         return; // the service keeps none
     }
     // What a client has no answer to may be there or not. What it was told is there, and settled once.

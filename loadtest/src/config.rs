@@ -34,7 +34,8 @@ pub struct Config {
     /// The begin of every request id, which goes on with the user and a number. Random when left out.
     #[arg(long, value_name = "STR")]
     pub run_id: Option<RunId>,
-    /// Shares of the users that ask for fast, slow, stream, upload, order and get requests.
+    /// Shares of the users that ask for fast, slow, stream, upload, order, get and events requests, and, of a service with
+    /// ENABLE_FAULTS=1, for panic, panic_body, block and never.
     #[arg(long, value_name = "KIND=N,…", default_value = "fast=40,slow=20,stream=20,upload=20")]
     pub mix: Mix,
     /// Percentage of users that speak HTTP/2 (cleartext, prior knowledge).
@@ -46,7 +47,7 @@ pub struct Config {
     /// Percentage of HTTP/1 users that open a new connection for every request.
     #[arg(long, value_name = "PERCENT", default_value = "25", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub fresh: u32,
-    /// How long a slow request is asked to take, in milliseconds.
+    /// How long a slow request or a block is asked to take, in milliseconds.
     #[arg(long, value_name = "FROM..TO", default_value = "100..400")]
     pub slow_ms: SlowMs,
     /// What a stream request asks for: so many chunks, so far apart.
@@ -125,7 +126,11 @@ mod tests {
         for (flag, value, remedy) in [
             ("--host", "https://a", "such as http://127.0.0.1:8080"),
             ("--host", "http://a/b", "without a path"),
-            ("--mix", "fast=1,quick=2", "one of fast, slow, stream, upload, order, get"),
+            (
+                "--mix",
+                "fast=1,quick=2",
+                "one of fast, slow, stream, upload, order, get, events, panic, panic_body, block, never",
+            ),
             ("--mix", "fast=1,fast=2", "leave one out"),
             ("--mix", "fast=0", "give one kind a weight"),
             ("--slow-ms", "400..100", "the smaller first"),

@@ -29,6 +29,10 @@ pub(crate) struct Catalogue {
     upload: PathAndQuery,
     orders: PathAndQuery,
     get: PathAndQuery,
+    events: PathAndQuery,
+    panic: PathAndQuery,
+    panic_body: PathAndQuery,
+    never: PathAndQuery,
     streamed: Bytes,
     payload: Bytes,
     digest: String,
@@ -38,7 +42,7 @@ pub(crate) struct Catalogue {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
     pub(crate) kind: Kind,
-    /// How long a slow one shall take.
+    /// How long a slow one or a block shall take.
     slow_ms: u64,
     /// What an order is for.
     order: Order,
@@ -76,7 +80,6 @@ impl Choices {
 
 impl Catalogue {
     pub(crate) fn new(config: &Config) -> Self {
-        let known = |text: &str| text.parse::<PathAndQuery>().expect("a path of plain letters and digits");
         let shape = config.stream;
         let mut choices = Choices::new(config.seed, u64::MAX);
         let payload: Vec<u8> = (0..config.upload_bytes).map(|_| choices.next() as u8).collect();
@@ -88,6 +91,10 @@ impl Catalogue {
             upload: known("/echo"),
             orders: known("/orders"),
             get: config.path.parse().expect("the configuration has parsed it as a URI"),
+            events: known(&format!("/events?every_ms={}", shape.every.as_millis())),
+            panic: known("/fault/panic"),
+            panic_body: known("/fault/panic-body"),
+            never: known("/fault/never"),
             streamed: (0..shape.chunks).flat_map(|i| format!("chunk {i}\n").into_bytes()).collect(),
             digest: hex(&Sha256::digest(&payload)),
             payload: payload.into(),
@@ -100,14 +107,14 @@ impl Catalogue {
         let range = &self.config.slow_ms.0;
         let mut question = Question { kind, slow_ms: 0, order: Order { item: ITEMS[0], quantity: 1 } };
         match kind {
-            Kind::Slow => {
+            Kind::Slow | Kind::Block => {
                 question.slow_ms = range.start() + choices.next() % (range.end() - range.start()).saturating_add(1);
             }
             Kind::Order => {
                 let item = ITEMS[choices.next() as usize % ITEMS.len()];
                 question.order = Order { item, quantity: 1 + choices.next() % MOST };
             }
-            Kind::Fast | Kind::Stream | Kind::Upload | Kind::Get => {}
+            _ => {}
         }
         question
     }
@@ -120,7 +127,12 @@ impl Catalogue {
             Kind::Upload => self.upload.clone(),
             Kind::Order => self.orders.clone(),
             Kind::Get => self.get.clone(),
-            Kind::Slow => format!("/work/{}", question.slow_ms).parse().expect("a number fits in a path"),
+            Kind::Events => self.events.clone(),
+            Kind::Panic => self.panic.clone(),
+            Kind::PanicBody => self.panic_body.clone(),
+            Kind::Never => self.never.clone(),
+            Kind::Slow => known(&format!("/work/{}", question.slow_ms)),
+            Kind::Block => known(&format!("/fault/block/{}", question.slow_ms)),
         };
         let body = match question.kind {
             Kind::Upload => Upload::new(self.payload.clone(), self.config.upload_pause),
@@ -177,9 +189,16 @@ impl Catalogue {
                 Ok(placed) if placed.quantity != question.order.quantity => Some("quantity"),
                 Ok(_) => None,
             },
-            Kind::Get => None,
+            Kind::Block => differs(format!("blocked a worker for {} ms\n", question.slow_ms).as_bytes(), body),
+            // Whoever breaks off when it is told to has no end of its own, and what never ends has none.
+            Kind::PanicBody | Kind::Never => Some("clean_end"),
+            Kind::Get | Kind::Events | Kind::Panic => None,
         }
     }
+}
+
+fn known(text: &str) -> PathAndQuery {
+    text.parse().expect("a path of plain letters and digits")
 }
 
 /// What the server says it received.
@@ -275,6 +294,9 @@ mod tests {
             (Kind::Upload, receipt(99, &catalogue.digest), Some("length")),
             (Kind::Upload, receipt(100, "00"), Some("digest")),
             (Kind::Upload, b"{".to_vec(), Some("receipt")),
+            (Kind::Block, b"blocked a worker for 150 ms\n".to_vec(), None),
+            (Kind::Block, b"blocked".to_vec(), Some("short_body")),
+            (Kind::PanicBody, b"the first chunk\n".to_vec(), Some("clean_end")),
             (Kind::Order, placed("t-0-1", "tea", 2), None),
             (Kind::Order, placed("t-0-2", "tea", 2), Some("key")),
             (Kind::Order, placed("t-0-1", "water", 2), Some("item")),

@@ -219,6 +219,16 @@ async fn report(goose: &mut GooseUser, protocol: Protocol, answer: &Answer) -> T
         (Kind::Order, Protocol::H2) => "order h2",
         (Kind::Get, Protocol::H1) => "get h1",
         (Kind::Get, Protocol::H2) => "get h2",
+        (Kind::Events, Protocol::H1) => "events h1",
+        (Kind::Events, Protocol::H2) => "events h2",
+        (Kind::Panic, Protocol::H1) => "panic h1",
+        (Kind::Panic, Protocol::H2) => "panic h2",
+        (Kind::PanicBody, Protocol::H1) => "panic_body h1",
+        (Kind::PanicBody, Protocol::H2) => "panic_body h2",
+        (Kind::Block, Protocol::H1) => "block h1",
+        (Kind::Block, Protocol::H2) => "block h2",
+        (Kind::Never, Protocol::H1) => "never h1",
+        (Kind::Never, Protocol::H2) => "never h2",
     };
     let error = (class != Class::Ok).then(|| format!("{class} {}", detail.unwrap_or("-")));
     goose.record_custom_request_duration(method, name, elapsed, error.is_none(), status, error.as_deref()).await

@@ -99,6 +99,10 @@ impl Verdict {
             Reply::Unsent => return Self::UNSENT,
             Reply::Nothing(failure) => return Self::of_failure(failure),
             Reply::Overlong(parts) => (parts, Class::Truncated, Some("long_body")),
+            // It was asked to break off, and whoever reads it can tell.
+            Reply::Response(parts, Err(_)) if sent.question.kind == Kind::PanicBody => {
+                (parts, Class::Ok, Some("broken_off"))
+            }
             Reply::Response(parts, Err(failure)) => {
                 (parts, Class::Truncated, Some(cut(failure).unwrap_or("unexpected")))
             }
@@ -127,6 +131,8 @@ fn whole(catalogue: &Catalogue, sent: Sent<'_>, parts: &Parts, body: &[u8]) -> (
         // On a fresh connection it says that the request was slow, and on one that stays open it says nothing.
         StatusCode::REQUEST_TIMEOUT => (Class::Error, Some(if sent.reused { "no_close" } else { "fresh" })),
         status if sent.question.kind == Kind::Get && !status.is_server_error() => (Class::Ok, None),
+        StatusCode::INTERNAL_SERVER_ERROR if sent.question.kind == Kind::Panic => (Class::Ok, None),
+        _ if sent.question.kind == Kind::Panic => (Class::Error, Some("status")),
         StatusCode::OK => right(catalogue.flaw(sent.question, sent.id, body)),
         // A key that the service knows already is answered with 200.
         StatusCode::CREATED if sent.question.kind == Kind::Order => right(catalogue.flaw(sent.question, sent.id, body)),

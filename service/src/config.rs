@@ -18,6 +18,7 @@ pub(crate) use self::refusal::{Refusal, setting, shorten};
 use self::tls::TlsSettings;
 use crate::{
     check,
+    faults::FaultHook,
     final_metrics::{FinalMetrics, Group, Textfile},
     telemetry::LogFormat,
     traces::{Collector, Traces},
@@ -133,6 +134,9 @@ pub(crate) struct Config {
         num_args = 0..=1, action = ArgAction::Set, value_parser = BoolishValueParser::new()
     )]
     pub(crate) enable_faults: bool,
+    /// A hook that misbehaves while resources are released, beside the others: for tests only [default: none]
+    #[arg(long, env, requires = "enable_faults")]
+    pub(crate) fault_hook: Option<FaultHook>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

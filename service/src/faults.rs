@@ -1,16 +1,41 @@
-//! Routes that misbehave, so that tests can see the stop hold against each. Served with `ENABLE_FAULTS=1` only.
+//! Routes and a hook that misbehave, so that tests can see the stop hold against each. There with `ENABLE_FAULTS=1` only.
 //!
 //! - `GET /fault/panic`: the handler panics
 //! - `GET /fault/panic-body`: the body panics after its first chunk
 //! - `GET /fault/block/{ms}`: keeps a worker thread of the runtime to itself
 //! - `GET /fault/never`: never answers
+//! - `FAULT_HOOK`: a hook that fails, hangs or panics
 
 use std::{future, thread};
 
 use axum::{Router, body::Body, extract::Path, response::Response, routing::get};
+use clap::ValueEnum;
 use futures_util::stream;
+use winddown::{Phase, Shutdown};
 
 use crate::routes::{Refusal, milliseconds};
+
+/// What a hook does that is not to be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultHook {
+    /// It returns an error
+    Fail,
+    /// It never ends
+    Hang,
+    /// It panics
+    Panic,
+}
+
+impl FaultHook {
+    /// Has the release of `stop` go through it.
+    pub(crate) fn register(self, stop: &Shutdown) {
+        stop.hook(Phase::Release, "fault", async move |_| match self {
+            Self::Fail => Err("FAULT_HOOK asked for it".into()),
+            Self::Hang => future::pending().await,
+            Self::Panic => panic!("FAULT_HOOK asked for it"),
+        });
+    }
+}
 
 /// Every fault, under `/fault`.
 pub(crate) fn router() -> Router {

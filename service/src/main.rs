@@ -85,6 +85,9 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
             let public = listen(public, "HTTP_ADDR", config.http_addr)?;
             #[cfg(feature = "tls")]
             let public = public.with_tls(tls);
+            if let Some(hook) = config.fault_hook {
+                hook.register(&stop);
+            }
             let app = routes::app(orders, config.enable_faults);
             let app = if with_spans { traces::on_every_request(app, over_tls) } else { app };
             stop.serve("public", public, app);

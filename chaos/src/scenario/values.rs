@@ -2,28 +2,19 @@
 
 use std::{borrow::Borrow, collections::BTreeMap, fmt, time::Duration};
 
+use loadtest::ledger::Kind;
 use rustix::process::Signal;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Percentages of the kinds of request; they add up to 100.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "RawMix")]
-pub struct Mix(RawMix);
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "BTreeMap<KindName, u32>")]
+pub struct Mix(BTreeMap<KindName, u32>);
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMix {
-    #[serde(default)]
-    fast: u32,
-    #[serde(default)]
-    slow: u32,
-    #[serde(default)]
-    stream: u32,
-    #[serde(default)]
-    upload: u32,
-    #[serde(default)]
-    order: u32,
-}
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+struct KindName(Kind);
 
 /// A range of milliseconds, such as `100..400`.
 #[derive(Clone, Debug, Deserialize)]
@@ -54,7 +45,7 @@ const DURATIONS: [&str; 13] = [
     "SETTLE_LEASE",
     "SETTLE_TAKES",
 ];
-const WORDS: [&str; 4] = ["FAREWELL", "SECOND_SIGNAL", "ENABLE_FAULTS", "RUST_LOG"];
+const WORDS: [&str; 5] = ["FAREWELL", "SECOND_SIGNAL", "ENABLE_FAULTS", "FAULT_HOOK", "RUST_LOG"];
 
 /// A signal that stops a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -75,16 +66,19 @@ pub enum StopSignal {
 
 impl Mix {
     /// Each kind that has a share.
-    pub fn kinds(&self) -> impl Iterator<Item = (&'static str, u32)> {
-        let RawMix { fast, slow, stream, upload, order } = self.0;
-        [("fast", fast), ("slow", slow), ("stream", stream), ("upload", upload), ("order", order)]
-            .into_iter()
-            .filter(|(_, share)| *share > 0)
+    pub fn kinds(&self) -> impl Iterator<Item = (Kind, u32)> {
+        self.0.iter().map(|(KindName(kind), share)| (*kind, *share)).filter(|(_, share)| *share > 0)
     }
 
     /// Whether orders are among them.
-    pub const fn has_orders(&self) -> bool {
-        self.0.order > 0
+    pub fn has_orders(&self) -> bool {
+        self.kinds().any(|(kind, _)| kind == Kind::Order)
+    }
+
+    /// The first that a service answers only when it is to misbehave.
+    pub(super) fn of_faults(&self) -> Option<Kind> {
+        let faults = [Kind::Panic, Kind::PanicBody, Kind::Block, Kind::Never];
+        self.kinds().map(|(kind, _)| kind).find(|kind| faults.contains(kind))
     }
 
     /// As the load generator wants it: `fast=40,slow=60`.
@@ -93,15 +87,25 @@ impl Mix {
     }
 }
 
-impl TryFrom<RawMix> for Mix {
+impl TryFrom<BTreeMap<KindName, u32>> for Mix {
     type Error = String;
 
-    fn try_from(raw: RawMix) -> Result<Self, String> {
-        let RawMix { fast, slow, stream, upload, order } = raw;
-        match [fast, slow, stream, upload, order].iter().try_fold(0_u32, |sum, share| sum.checked_add(*share)) {
-            Some(100) => Ok(Self(raw)),
+    fn try_from(shares: BTreeMap<KindName, u32>) -> Result<Self, String> {
+        match shares.values().try_fold(0_u32, |sum, share| sum.checked_add(*share)) {
+            Some(100) => Ok(Self(shares)),
             sum => Err(format!("mix adds up to {} %: make it 100", sum.unwrap_or(u32::MAX))),
         }
+    }
+}
+
+impl TryFrom<String> for KindName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Kind::parse(&text).map(Self).ok_or_else(|| {
+            let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+            format!("{text} is no kind of request: use one of {}", kinds.join(", "))
+        })
     }
 }
 
@@ -211,6 +215,10 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
     parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
+}
+
 pub(super) fn settings<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Setting, String>, D::Error> {
     let settings = BTreeMap::<Setting, String>::deserialize(from)?;
     for (Setting(name), text) in settings.iter().filter(|(Setting(name), _)| DURATIONS.contains(name)) {
@@ -219,7 +227,7 @@ pub(super) fn settings<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Se
     Ok(settings)
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{text:?} is no duration ({error}): write it as 250ms or 5s"))
 }

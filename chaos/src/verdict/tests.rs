@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::{
     classify::{Class, Counts},
@@ -20,6 +22,8 @@ pub(crate) fn stop(number: u32, more: &[(Class, u64)]) -> Stop {
         not_ready_ms: Some(2.1),
         exit_ms: Some(1630.4),
         exit_code: Some(0),
+        report: true,
+        faults: Vec::new(),
         doubts: Vec::new(),
         stories: Vec::new(),
     }
@@ -78,7 +82,13 @@ fn a_fault_of_one_order_and_a_successor_that_does_not_end_well_fail() {
 
 /// What becomes of a stop by SIGKILL of which `more` is known.
 fn killed(more: &[(Class, u64)], orders: Option<Orders>) -> (Verdict, Vec<String>) {
-    let expect = Expect { exit_code: 137, lost: true, ..Expect::default() };
+    let expect = Expect {
+        exit_code: 137.into(),
+        not_ready: false,
+        need: [Class::Lost].into(),
+        allow: [Class::Ghost, Class::Unseen, Class::Truncated].into(),
+        ..Expect::default()
+    };
     let killed = Stop { exit_code: Some(137), not_ready_ms: None, orders, ..stop(1, more) };
     let finding = judge(&expect, &[killed], None);
     (finding.verdict, finding.reasons)
@@ -89,7 +99,7 @@ fn c42_losses_that_are_expected_pass_and_their_absence_fails() {
     assert_eq!(killed(&[(Class::Lost, 30), (Class::Truncated, 9)], None), (Verdict::Pass, Vec::new()));
     let (verdict, reasons) = killed(&[(Class::Truncated, 9)], None);
     assert_eq!(verdict, Verdict::Fail);
-    let reason = "stop 1: no request was lost, though some must be: a harness that cannot see it proves nothing";
+    let reason = "stop 1: none was lost, though some must be: what cannot be seen is not proven";
     assert_eq!(reasons, [reason]);
 }
 
@@ -146,4 +156,30 @@ fn doubt_without_failure_is_inconclusive() {
     let doubts = vec!["the start took longer than 10s".into()];
     let impossible = Stop { doubts, counts: Counts::new(), exit_code: None, ..stop(1, &[]) };
     assert_eq!(verdict(&[impossible], &caught).0, Verdict::Inconclusive);
+}
+
+#[test]
+fn an_end_that_is_too_late_too_early_or_without_its_report_fails() {
+    let bounds = |from, to| Expect {
+        exit_after: Some(Duration::from_millis(from)),
+        exit_within: Some(Duration::from_millis(to)),
+        ..Expect::default()
+    };
+    let reasons = |expect: &Expect| judge(expect, &[stop(1, &[])], None).reasons;
+    assert_eq!(reasons(&bounds(1600, 1700)), [""; 0]);
+    assert_eq!(reasons(&bounds(0, 1500)), ["stop 1: it took 1630 ms to end, expected within 1s 500ms"]);
+    assert_eq!(reasons(&bounds(2000, 3000)), ["stop 1: it took 1630 ms to end, expected not before 2s"]);
+    let told = |report| reasons(&Expect { report: Some(report), ..Expect::default() });
+    assert_eq!(told(true), [""; 0]);
+    assert_eq!(told(false), ["stop 1: the service left a report, though it cannot have"]);
+}
+
+#[test]
+fn a_class_that_is_allowed_is_no_failure_and_one_that_is_needed_must_be_there() {
+    let expect = Expect { allow: [Class::Ghost].into(), need: [Class::DeadlineCut].into(), ..Expect::default() };
+    let reasons = |more: &[(Class, u64)]| judge(&expect, &[stop(1, more)], None).reasons;
+    assert_eq!(reasons(&[(Class::Ghost, 3), (Class::DeadlineCut, 1)]), [""; 0]);
+    assert_eq!(reasons(&[(Class::Lost, 1), (Class::DeadlineCut, 1)]), ["stop 1: 1 lost"]);
+    let missing = "stop 1: none was at deadline, though some must be: what cannot be seen is not proven";
+    assert_eq!(reasons(&[]), [missing]);
 }

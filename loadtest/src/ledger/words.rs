@@ -83,5 +83,15 @@ words! {
         Order = "order",
         /// `GET` of any path of any server; only the framing tells whether the response is complete.
         Get = "get",
+        /// `GET /events`: server-sent events, until the server ends them in an orderly way.
+        Events = "events",
+        /// `GET /fault/panic`: a handler that panics, and is answered with 500 all the same.
+        Panic = "panic",
+        /// `GET /fault/panic-body`: a body that panics, and must be seen to break off.
+        PanicBody = "panic_body",
+        /// `GET /fault/block/{ms}`: a handler that keeps its thread to itself.
+        Block = "block",
+        /// `GET /fault/never`: a handler that never ends.
+        Never = "never",
     }
 }
