@@ -6,6 +6,14 @@ _default:
 loadtest-shutdown *ARGS:
     cargo loadtest-shutdown {{ARGS}}
 
+# Every scenario that is built in, one after the other; or those that are named
+scenarios *NAMES="--all":
+    cargo run --release --package chaos --bin chaos -- run {{NAMES}}
+
+# Stop the service a thousand times with 100,000 requests at risk; the same command goes on where it was interrupted
+soak *ARGS:
+    cargo run --release --package chaos --bin chaos -- soak {{ARGS}}
+
 # 50 restarts under thousands of new connections a second, and not one of them lost
 storm:
     STORM_RESTARTS=50 cargo test --release --package service --test shutdown c01_storm_of_thousands -- --nocapture

@@ -130,6 +130,7 @@ impl<'a> Faults<'a> {
                 let path = &self.traces.report;
                 fs::create_dir(path).with_context(|| format!("cannot create {}", path.display()))?;
             }
+            Action::FillReportDisk => surroundings::fill_report_disk(server.process.pid(), &self.traces.folder)?,
             Action::ClockJump(by) => surroundings::jump(&self.traces.folder, *by)?,
         }
         self.done.push(Done { at, what: action.to_string() });

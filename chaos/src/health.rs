@@ -1,7 +1,7 @@
 //! A balancer's view: a fresh connection, one request, one status.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
@@ -51,6 +51,8 @@ impl Watch {
                     match get(address, path) {
                         Ok(503) => return Some(audit::now()),
                         Ok(_) => thread::sleep(PAUSE),
+                        // A process that is stopped says nothing for a while.
+                        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {}
                         // A port that closes has said nothing of readiness.
                         Err(_) => return None,
                     }

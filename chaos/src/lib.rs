@@ -26,6 +26,7 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod server;
+pub mod soak;
 pub mod stop;
 pub mod story;
 pub mod surroundings;

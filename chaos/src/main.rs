@@ -2,13 +2,14 @@
 //!
 //! Exit codes: 0 pass · 1 fail · 2 inconclusive · 78 a scenario or the command line is refused · 130 interrupted.
 
-use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
+use std::{num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 
 use chaos::{
     binaries::Binaries,
     report::{self, Report},
     runner,
     scenario::{Scenario, ScenarioError},
+    soak::{self, Until},
     verdict::Verdict,
     wait::{Interrupted, listen_for_interrupts},
 };
@@ -53,6 +54,24 @@ enum Command {
         all: bool,
         #[command(flatten)]
         output: Output,
+    },
+    /// Stops the service again and again, until the rate of losses is known well enough. The same command goes on.
+    Soak {
+        /// How many stops it takes.
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        stops: u32,
+        /// How many requests have to be in flight at their signals.
+        #[arg(long, value_name = "N", default_value_t = 100_000)]
+        at_risk: u64,
+        /// How long this run may take.
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+        r#for: Duration,
+        /// What is repeated: a TOML file, or the name of a built-in scenario.
+        #[arg(long, value_name = "FILE|NAME", default_value = "soak")]
+        scenario: PathBuf,
+        /// Where it is kept [default: soak, where the other reports are]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
     /// Lists the built-in scenarios.
     List,
@@ -103,6 +122,14 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
             };
             run(&scenarios, &output)
         }
+        Command::Soak { stops, at_risk, r#for: time, scenario, folder } => {
+            let scenario = Scenario::find(&scenario)?;
+            let binaries = build(std::slice::from_ref(&scenario))?;
+            let folder = folder.unwrap_or_else(|| binaries.target.join("chaos/soak"));
+            let summary = soak::run(&scenario, Until { stops, at_risk, time }, &binaries, &folder)?;
+            print!("{}", summary.markdown());
+            Ok(summary.verdict())
+        }
         Command::List => {
             for Scenario { name, what, .. } in Scenario::library() {
                 println!("{name:<26}  {what}");
@@ -112,14 +139,18 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
     }
 }
 
-/// The worst verdict of `scenarios`.
-fn run(scenarios: &[Scenario], output: &Output) -> anyhow::Result<Verdict> {
+/// What `scenarios` need; from here on an interrupt ends what was started.
+fn build(scenarios: &[Scenario]) -> anyhow::Result<Binaries> {
     listen_for_interrupts()?;
     let servers = runner::servers(scenarios);
     let names: Vec<_> = servers.iter().map(|server| server.binary().0).chain(["loadtest"]).collect();
     eprintln!("building {} in release; the first time takes minutes", names.join(", "));
-    let binaries = Binaries::build(&servers)?;
+    Binaries::build(&servers)
+}
 
+/// The worst verdict of `scenarios`.
+fn run(scenarios: &[Scenario], output: &Output) -> anyhow::Result<Verdict> {
+    let binaries = build(scenarios)?;
     let mut reports = Vec::new();
     for scenario in scenarios {
         let report: Report = runner::run(scenario, &binaries)?;

@@ -12,6 +12,7 @@ const REFRESH: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Progress {
     terminal: bool,
+    steps: bool,
     stop: String,
     shown: Option<Instant>,
 }
@@ -19,7 +20,14 @@ pub struct Progress {
 impl Progress {
     /// Tells it on standard error.
     pub fn new() -> Self {
-        Self { terminal: io::stderr().is_terminal(), stop: String::new(), shown: None }
+        Self { terminal: io::stderr().is_terminal(), steps: true, stop: String::new(), shown: None }
+    }
+
+    /// Tells the steps to a terminal only, and milestones elsewhere: of a thousand stops a log wants no more.
+    pub fn of_many() -> Self {
+        let mut progress = Self::new();
+        progress.steps = false;
+        progress
     }
 
     /// From now on it is about this stop.
@@ -31,7 +39,14 @@ impl Progress {
     pub fn step(&mut self, what: &str) {
         if self.terminal {
             self.show(what);
-        } else {
+        } else if self.steps {
+            eprintln!("{}: {what}", self.stop);
+        }
+    }
+
+    /// Something that stays to be read, elsewhere than on a terminal.
+    pub fn milestone(&self, what: &str) {
+        if !self.terminal {
             eprintln!("{}: {what}", self.stop);
         }
     }

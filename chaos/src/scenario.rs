@@ -93,8 +93,6 @@ pub struct Load {
 pub struct Surroundings {
     /// Who is to take the traces.
     pub collector: Option<Collector>,
-    /// The disk that the report of the stop goes to.
-    pub report_disk: Option<Disk>,
 }
 
 /// A collector of traces that does not do its work.
@@ -105,14 +103,6 @@ pub enum Collector {
     Dead,
     /// Its connections are established, and nothing is ever read from them.
     Mute,
-}
-
-/// A disk that takes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Disk {
-    /// It has no room left. Needs root, for a file system of its own.
-    Full,
 }
 
 /// A server under the same load that must be caught losing requests.

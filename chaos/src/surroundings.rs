@@ -2,7 +2,8 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, File},
+    io::{self, ErrorKind},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
@@ -11,7 +12,9 @@ use std::{
 
 use anyhow::Context;
 
-use crate::scenario::{Action, Collector, Disk, Scenario};
+use rustix::process::Pid;
+
+use crate::scenario::{Action, Collector, Scenario};
 
 /// Where Debian and its kin have libfaketime (package `libfaketime`).
 const FAKETIME: [&str; 2] =
@@ -19,6 +22,9 @@ const FAKETIME: [&str; 2] =
 
 /// In the folder of a server whose clock can jump: by how much it has.
 const CLOCK: &str = "clock";
+
+/// In the folder of a server whose disk can fill up: where that is mounted, for the server alone.
+const DISK: &str = "disk";
 
 /// The port `discard`, which nobody has listened on for decades.
 const NOBODY: &str = "http://127.0.0.1:9";
@@ -28,7 +34,7 @@ const NOBODY: &str = "http://127.0.0.1:9";
 pub struct Surroundings {
     /// For its environment.
     pub variables: Vec<(&'static str, OsString)>,
-    report_on: Option<(PathBuf, Disk)>,
+    small_disk: Option<PathBuf>,
     _mute: Option<TcpListener>,
 }
 
@@ -42,11 +48,11 @@ impl Surroundings {
         if scenario.faults.iter().any(|fault| matches!(fault.action, Action::ClockJump(_))) {
             around.lend_a_clock(folder)?;
         }
-        if let Some(disk) = scenario.surroundings.report_disk {
-            let disk_folder = folder.join("disk");
-            fs::create_dir_all(&disk_folder).with_context(|| format!("cannot create {}", disk_folder.display()))?;
-            around.variables.push(("SHUTDOWN_REPORT", disk_folder.join("shutdown.json").into()));
-            around.report_on = Some((disk_folder, disk));
+        if scenario.faults.iter().any(|fault| fault.action == Action::FillReportDisk) {
+            let disk = folder.join(DISK);
+            fs::create_dir_all(&disk).with_context(|| format!("cannot create {}", disk.display()))?;
+            around.variables.push(("SHUTDOWN_REPORT", disk.join("shutdown.json").into()));
+            around.small_disk = Some(disk);
         }
         Ok(around)
     }
@@ -54,16 +60,11 @@ impl Surroundings {
     /// The command that runs `program` within them.
     pub fn command(&self, program: &Path) -> Command {
         // It becomes the program in the end, so that a signal reaches that.
-        const WITHIN: &str = r#"mount -t tmpfs -o size=4k tmpfs "$1" && { cat /dev/zero > "$1/filled"; exec "$2"; }"#;
-        match &self.report_on {
-            None => Command::new(program),
-            Some((folder, Disk::Full)) => {
-                let mut command = Command::new("unshare");
-                command.args(["--mount", "--propagation", "private", "sh", "-c", WITHIN, "sh"]);
-                command.arg(folder).arg(program);
-                command
-            }
-        }
+        const WITHIN: &str = r#"mount -t tmpfs -o size=64k tmpfs "$1" && exec "$2""#;
+        let Some(disk) = &self.small_disk else { return Command::new(program) };
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", WITHIN, "sh"]).arg(disk).arg(program);
+        command
     }
 
     fn put_up(&mut self, collector: Collector) -> anyhow::Result<()> {
@@ -101,4 +102,17 @@ impl Surroundings {
 pub fn jump(folder: &Path, by: Duration) -> anyhow::Result<()> {
     let path = folder.join(CLOCK);
     fs::write(&path, format!("+{}\n", by.as_secs())).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Leaves no room on the disk of the server `process` that runs in `folder`, which only that one sees.
+pub fn fill_report_disk(process: Pid, folder: &Path) -> anyhow::Result<()> {
+    let folder = folder.join(DISK);
+    let seen_by_it = Path::new("/proc").join(process.as_raw_nonzero().to_string()).join("root");
+    let path = seen_by_it.join(folder.strip_prefix("/").unwrap_or(&folder)).join("filled");
+    let full = File::create(&path).and_then(|mut file| io::copy(&mut io::repeat(0), &mut file));
+    match full {
+        Err(error) if error.kind() == ErrorKind::StorageFull => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot fill {}", path.display())),
+        Ok(_) => anyhow::bail!("{} has no end", path.display()),
+    }
 }

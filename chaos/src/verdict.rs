@@ -1,6 +1,6 @@
 //! What a run came to: a pure function of what its stops came to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     classify::{Class, Weight},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The word at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing was lost, and the run could have shown it.

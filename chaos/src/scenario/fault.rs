@@ -46,6 +46,8 @@ pub enum Action {
     LockDatabase(Duration),
     /// Where the report is to go stands a folder.
     BlockReport,
+    /// The file system that the report is to go to fills up. Needs root, for one of its own.
+    FillReportDisk,
     /// The wall clock jumps forward by so much, for the server alone. Needs libfaketime.
     ClockJump(Duration),
 }
@@ -109,6 +111,8 @@ struct RawFault {
     lock_database: Option<Duration>,
     #[serde(default)]
     block_report: bool,
+    #[serde(default)]
+    fill_report_disk: bool,
     #[serde(default, deserialize_with = "optional_duration")]
     clock_jump: Option<Duration>,
 }
@@ -117,18 +121,20 @@ impl TryFrom<RawFault> for Fault {
     type Error = &'static str;
 
     fn try_from(raw: RawFault) -> Result<Self, &'static str> {
-        let RawFault { when, signal, clients, lock_database, block_report, clock_jump } = raw;
+        let RawFault { when, signal, clients, lock_database, block_report, fill_report_disk, clock_jump } = raw;
         let actions = [
             signal.map(Action::Signal),
             clients.map(Action::Clients),
             lock_database.map(Action::LockDatabase),
             block_report.then_some(Action::BlockReport),
+            fill_report_disk.then_some(Action::FillReportDisk),
             clock_jump.map(Action::ClockJump),
         ];
         let mut actions = actions.into_iter().flatten();
         match (actions.next(), actions.next()) {
             (Some(action), None) => Ok(Self { when, action }),
-            _ => Err("a fault does one thing: give one of signal, clients, lock_database, block_report, clock_jump"),
+            _ => Err("a fault does one thing: give one of signal, clients, lock_database, block_report, \
+                      fill_report_disk, clock_jump"),
         }
     }
 }
@@ -198,6 +204,7 @@ impl fmt::Display for Action {
             Self::Clients(Clients { kind, count, .. }) => write!(f, "{count} {kind} clients"),
             Self::LockDatabase(time) => write!(f, "the database is locked for {}", humantime::format_duration(*time)),
             Self::BlockReport => f.write_str("a folder stands where the report is to go"),
+            Self::FillReportDisk => f.write_str("the disk of the report is full"),
             Self::ClockJump(by) => write!(f, "the wall clock jumps by {}", humantime::format_duration(*by)),
         }
     }

@@ -12,6 +12,7 @@ macro_rules! built_in {
 /// Each file and what is in it, the main job's first.
 pub const BUILT_IN: &[(&str, &str)] = built_in![
     "loadtest-shutdown",
+    "soak",
     "sigkill",
     "sigint",
     "sigquit",
