@@ -297,11 +297,14 @@ min_in_flight = 64
 
     #[test]
     fn every_built_in_scenario_is_one() {
+        let guide = include_str!("../../docs/scenarios.md");
         let mut names = BTreeSet::new();
         for (path, text) in BUILT_IN {
             let scenario = Scenario::parse(text, path.as_ref()).expect("it is well formed");
             assert_eq!(*path, format!("chaos/scenarios/{}.toml", scenario.name), "a file is called as what it has");
             assert!(names.insert(*path), "{path} is there twice");
+            let row = format!("| `{}` | ", scenario.name);
+            assert!(guide.contains(&row), "docs/scenarios.md tells of {}", scenario.name);
         }
         let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).expect("they have a folder");
         let files = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
