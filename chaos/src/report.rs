@@ -1,5 +1,10 @@
 //! What a run leaves behind: the verdict on standard output, and in its folder for machines and for people.
 
+mod html;
+mod ledger;
+mod svg;
+mod timeline;
+
 use std::{
     env,
     fmt::Write,
@@ -11,6 +16,10 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 
+pub use self::{
+    ledger::keep,
+    timeline::{Mark, Timeline},
+};
 use crate::{
     orders::Orders,
     scenario::{Scenario, StopSignal},
@@ -87,14 +96,15 @@ impl Report {
         self.finding.verdict
     }
 
-    /// Writes `verdict.json` and `summary.md` into its folder.
+    /// Writes `verdict.json`, `summary.md` and `report.html` into its folder.
     pub fn save(&self) -> anyhow::Result<()> {
         let write = |name: &str, text: String| {
             let path = self.folder.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
         };
         write("verdict.json", self.json()?)?;
-        write("summary.md", self.markdown())
+        write("summary.md", self.markdown())?;
+        write("report.html", html::page(self))
     }
 
     /// As `verdict.json` has it.
@@ -117,7 +127,7 @@ impl Report {
             let _ = write!(text, "\n{story}");
         }
         let between = if self.stories().next().is_some() { "\n" } else { "" };
-        let _ = writeln!(text, "{between}reports   {}", relative(&self.folder).display());
+        let _ = writeln!(text, "{between}story     {}", relative(&self.folder.join("report.html")).display());
         text
     }
 
@@ -191,7 +201,7 @@ fn relative(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         classify::Class,
@@ -200,15 +210,20 @@ mod tests {
         verdict::tests::stop,
     };
 
-    /// The text of a run with one order in each of two stops, which came to `more` and were `expect`ed to.
-    fn text(expect: &str, more: &[(Class, u64)], settlements: u64) -> String {
+    /// A run that was `expect`ed to come to `stops`.
+    pub(in crate::report) fn report(expect: &str, stops: Vec<Stop>) -> Report {
         let scenario =
             format!("name = \"t\"\nwhat = \"t\"\n[load]\nusers = 9\nmix = {{ order = 100 }}\n[expect]\n{expect}");
         let scenario = Scenario::parse(&scenario, "t.toml".as_ref()).expect("it is a scenario");
+        Report::new(&scenario, String::new(), PathBuf::from("t"), stops, None)
+    }
+
+    /// The text of a run with one order in each of two stops, which came to `more` and were `expect`ed to.
+    fn text(expect: &str, more: &[(Class, u64)], settlements: u64) -> String {
         let found = [Order { key: "k".to_owned(), settlements }];
         let orders = reconcile([("k", Told::Acknowledged)], &found, Some(Exit { at: 0, code: 0 }));
         let stops = [1, 2].map(|number| Stop { orders: Some(orders.clone()), ..stop(number, more) });
-        Report::new(&scenario, String::new(), PathBuf::from("t"), stops.to_vec(), None).text()
+        report(expect, stops.to_vec()).text()
     }
 
     fn assert_tells(text: &str, lines: &[&str]) {
@@ -225,6 +240,7 @@ mod tests {
                 "orders    2 acknowledged, 2 found (0 unanswered) · 0 lost · 0 double · 0 unsettled · 0 unknown · 0 lie",
                 "verdict   PASS   none of 142 requests in flight at a signal was lost (95 %: fewer than 1 in 47), \
                  and none of 2 acknowledged orders",
+                "story     t/report.html",
             ],
         );
         assert_tells(&text("", &[], 0), &["verdict   FAIL   stop 1: orders: 1 never settled, the first is k"]);

@@ -15,6 +15,7 @@ use crate::{
     orders::{self, Orders, successor},
     process::Exit,
     progress::Progress,
+    report::{self, Timeline},
     scenario::Scenario,
     server::{Server, Traces},
     story::Story,
@@ -72,6 +73,9 @@ pub struct Stop {
     pub doubts: Vec<String>,
     /// The first requests that fail.
     pub stories: Vec<Story>,
+    /// What its picture is made from.
+    #[serde(skip)]
+    pub timeline: Timeline,
 }
 
 impl Plan<'_> {
@@ -100,6 +104,7 @@ impl Plan<'_> {
         let not_ready = watch.and_then(Watch::finish);
         let join = Join::read(&self.folder.join("client.ledger"), &Traces::within(&self.folder).audit)?;
         let mut stop = self.conclude(&join, signal, not_ready, exit, load);
+        stop.timeline = report::keep(&join, signal, &stop, &self.folder)?;
 
         if server.keeps_orders() && scenario.load.mix.has_orders() {
             progress.step("a successor tells the orders");
@@ -192,6 +197,7 @@ impl Stop {
             exit_code: None,
             doubts: Vec::new(),
             stories: Vec::new(),
+            timeline: Timeline::default(),
         }
     }
 

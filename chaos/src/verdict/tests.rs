@@ -3,6 +3,7 @@ use crate::{
     classify::{Class, Counts},
     orders::{Order, Orders, Told, reconcile},
     process::Exit,
+    report::Timeline,
     server::Server,
 };
 
@@ -22,6 +23,7 @@ pub(crate) fn stop(number: u32, more: &[(Class, u64)]) -> Stop {
         exit_code: Some(0),
         doubts: Vec::new(),
         stories: Vec::new(),
+        timeline: Timeline::default(),
     }
 }
 
