@@ -1,7 +1,9 @@
 //! What a run leaves behind: the verdict on standard output, and in its folder for machines and for people.
 
 mod html;
+mod junit;
 mod ledger;
+mod step_summary;
 mod svg;
 mod timeline;
 
@@ -22,7 +24,7 @@ pub use self::{
 };
 use crate::{
     orders::Orders,
-    scenario::{Scenario, StopSignal},
+    scenario::{Expect, Scenario, StopSignal},
     stop::Stop,
     table::Table,
     verdict::{Finding, Power, Verdict, is_caught, judge},
@@ -49,6 +51,8 @@ pub struct Report {
     finding: Finding,
     stops: Vec<Stop>,
     control: Option<Controlled>,
+    #[serde(skip)]
+    expect: Expect,
     #[serde(skip)]
     folder: PathBuf,
 }
@@ -87,6 +91,7 @@ impl Report {
             finding,
             stops,
             control,
+            expect: scenario.expect.clone(),
             folder,
         }
     }
@@ -96,15 +101,18 @@ impl Report {
         self.finding.verdict
     }
 
-    /// Writes `verdict.json`, `summary.md` and `report.html` into its folder.
+    /// Writes `verdict.json`, `junit.xml`, `summary.md` and `report.html` into its folder; the summary also where a workflow of
+    /// GitHub's shows it.
     pub fn save(&self) -> anyhow::Result<()> {
         let write = |name: &str, text: String| {
             let path = self.folder.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
         };
         write("verdict.json", self.json()?)?;
+        write("junit.xml", junit::junit(self)?)?;
         write("summary.md", self.markdown())?;
-        write("report.html", html::page(self))
+        write("report.html", html::page(self))?;
+        step_summary::append(&self.markdown())
     }
 
     /// As `verdict.json` has it.
@@ -207,6 +215,7 @@ pub(super) mod tests {
         classify::Class,
         orders::{Order, Told, reconcile},
         process::Exit,
+        story::tests::story,
         verdict::tests::stop,
     };
 
@@ -251,5 +260,27 @@ pub(super) mod tests {
         let told = text("lost = true", &[(Class::Lost, 5)], 1);
         let verdict = "verdict   PASS   10 requests were lost, as SIGTERM must show, but none of 2 acknowledged orders";
         assert_tells(&told, &[verdict]);
+    }
+
+    #[test]
+    fn verdict_json_keeps_to_its_schema() {
+        let schema = include_str!("../../docs/schemas/verdict.schema.json");
+        let schema = serde_json::from_str(schema).expect("the schema is JSON");
+        let schema = jsonschema::validator_for(&schema).expect("it is a schema");
+        let found = [Order { key: "k".to_owned(), settlements: 2 }];
+        let told = Stop {
+            orders: Some(reconcile([("k", Told::Acknowledged)], &found, None)),
+            stories: vec![story("r1", Class::Truncated)],
+            ..stop(1, &[(Class::Truncated, 1), (Class::H2Nack, 2)])
+        };
+        let killed = Stop { exit_ms: None, exit_code: None, not_ready_ms: None, ..stop(2, &[]) };
+        let controlled = Controlled { server: "axum::serve", caught: true, stops: vec![told.clone()] };
+        let report = Report { control: Some(controlled), ..report("", vec![told, killed]) };
+        let mut verdict: serde_json::Value = serde_json::from_str(&report.json().expect("it is JSON")).expect("it is");
+        let faults: Vec<_> = schema.iter_errors(&verdict).map(|error| error.to_string()).collect();
+        assert_eq!(faults, <[String; 0]>::default());
+
+        verdict["stops"][0]["counts"]["vanished"] = 1.into();
+        assert!(!schema.is_valid(&verdict), "a class that nobody knows is not let through");
     }
 }
