@@ -86,6 +86,7 @@ impl Picture<'_> {
             let text = format!("{} {}", mark.text, milliseconds(mark.ms));
             let width = text.chars().count() as f64 * LETTER;
             let (x, is_late) = (self.x(mark.ms), self.x(mark.ms) + width > WIDTH - RIGHT);
+            let x = if is_late { x - 5.0 } else { x + 5.0 };
             let from = if is_late { x - width } else { x };
             let row = rows.iter().position(|end| *end < from).unwrap_or(rows.len());
             let end = from + width + LETTER;
@@ -128,6 +129,7 @@ impl Picture<'_> {
 
     /// What ended when, by class; the failing lie on top.
     fn histogram(&mut self, height: f64) {
+        self.y += ROW;
         let total = |bucket: usize| self.timeline.ended.values().map(|counts| counts[bucket]).sum::<u32>();
         let most = (0..BUCKETS).map(total).max().unwrap_or_default().max(1);
         let step = (WIDTH - LEFT - RIGHT) / BUCKETS as f64;
@@ -145,7 +147,7 @@ impl Picture<'_> {
             let sum: u32 = counts.iter().sum();
             self.path(*class, "ended", &path, &format!("{sum} {} ended here", class.label()));
         }
-        let (y, ms) = (self.y + 10.0, (self.timeline.to - self.timeline.from) / BUCKETS as f64);
+        let (y, ms) = (self.y - 6.0, (self.timeline.to - self.timeline.from) / BUCKETS as f64);
         self.put(format_args!(
             r#"<text class="note" x="{LEFT}" y="{y:.1}">ended, per {ms:.1} ms: at most {most}</text>"#
         ));
