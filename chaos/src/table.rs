@@ -115,8 +115,8 @@ impl Table {
 
     /// As a table of HTML.
     pub fn html(&self) -> String {
-        let header: String = self.header.iter().map(|label| format!("<th scope=\"col\">{label}</th>")).collect();
-        let mut text = format!("<table><thead><tr>{header}<th></th></tr></thead><tbody>");
+        let header = self.header.join("</th><th scope=\"col\">");
+        let mut text = format!("<table><thead><tr><th scope=\"col\">{header}</th><th></th></tr></thead><tbody>");
         for row in &self.rows {
             let _ = match row {
                 Row::Title(title) => {

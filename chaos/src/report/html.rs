@@ -22,7 +22,7 @@ pub(super) fn page(report: &Report) -> String {
     let style = format!("{STYLE}{hide}");
     let (word, name) = (report.verdict().as_str(), escape(&report.scenario));
     let mut page = format!(
-        r##"<!doctype html>
+        r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src '{}'; script-src '{script}'; base-uri 'none'; form-action 'none'">
@@ -35,7 +35,7 @@ pub(super) fn page(report: &Report) -> String {
 <p class="soft">{}; started {}</p>
 <section class="verdict {}" aria-label="Verdict"><strong>{word}</strong><p>{}</p></section>
 <div class="scroll" tabindex="0" role="region" aria-label="All stops">{}</div>
-"##,
+"#,
         hash(&style),
         escape(&report.what),
         escape(&report.headline()),

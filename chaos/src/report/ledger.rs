@@ -51,10 +51,10 @@ mod tests {
     fn every_request_is_a_line_and_the_timeline_has_phases_and_marks() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let (client, audit) = (folder.path().join("client.ledger"), folder.path().join("audit.log"));
-        let records: String = (1..=50)
+        let records: Vec<_> = (1..=50)
             .map(|n| format!("{n} intent {n} 0 fresh h1 fast r{n}\n{n}000000 outcome ok 200 - r{n}\n"))
             .collect();
-        fs::write(&client, records).expect("a temporary folder has room");
+        fs::write(&client, records.concat()).expect("a temporary folder has room");
         fs::write(&audit, "25000000 phase lame_duck\n").expect("a temporary folder has room");
         let join = Join::read(&client, &audit).expect("the ledgers are well formed");
 

@@ -25,8 +25,8 @@ pub(super) fn append(summary: &str) -> anyhow::Result<()> {
 
 fn append_to(path: &Path, summary: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    let room = LARGEST.saturating_sub(file.metadata()?.len());
-    let fits = |text: &str, beside: &str| (text.len() + beside.len()) as u64 + 1 <= room;
+    let room = LARGEST.saturating_sub(file.metadata()?.len()) as usize;
+    let fits = |text: &str, beside: &str| text.len() + beside.len() < room;
     if fits(summary, NO_ROOM) {
         return writeln!(file, "{summary}");
     }

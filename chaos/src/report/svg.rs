@@ -185,7 +185,7 @@ impl Picture<'_> {
             let (class, story) = (css(told.bar.class), escape(&told.story));
             self.put(format_args!(
                 r#"<g class="told {class}" tabindex="0" role="img" aria-label="{story}"><title>{story}</title><path class="line flight {class}" d="M{from:.1} {y:.1}h{:.1}"/><circle class="ended {class}" cx="{to:.1}" cy="{y:.1}" r="{:.1}"/></g>"#,
-                (to - from).max(1.0), width.max(3.0)
+                (to - from).max(1.0), width.max(4.0)
             ));
         }
         self.text.push_str("</g>");
@@ -231,7 +231,7 @@ fn joined_lines(lines: impl Iterator<Item = (f64, f64, f64)>) -> Vec<(f64, f64, 
     for (y, from, to) in lines {
         let to = to.max(from + 0.8);
         match joined.last_mut() {
-            Some((last_y, _, last)) if *last_y == y && from - *last < 0.7 => *last = last.max(to),
+            Some((last_y, _, last)) if (*last_y - y).abs() < 0.1 && from - *last < 0.7 => *last = last.max(to),
             _ => joined.push((y, from, to)),
         }
     }

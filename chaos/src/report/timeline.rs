@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    classify::{Class, Weight},
-    join::Joined,
-};
+use crate::{classify::Class, join::Joined};
 
 /// The histogram has so many bars.
 pub(super) const BUCKETS: usize = 240;
@@ -155,6 +152,7 @@ impl Timeline {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::classify::Weight;
 
     /// A request of class `class` on `connection` in that time.
     pub(in crate::report) fn joined(id: &str, class: Class, connection: u64, sent: f64, ended: f64) -> Joined<'_> {
