@@ -2,6 +2,8 @@
 //!
 //! One pass over each file, one table in memory, no sampling: the cost is linear in the number of requests.
 
+mod joined;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
@@ -12,6 +14,7 @@ use anyhow::Context;
 use loadtest::ledger::{self, Class as Client, Kind, Protocol};
 use winddown::audit::{self, Outcome};
 
+pub use self::joined::{Joined, ServerStep};
 use crate::{
     classify::{Class, Connection, Counts, Facts, Moment, Weight, classify},
     orders::Told,

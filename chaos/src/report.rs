@@ -1,5 +1,12 @@
 //! What a run leaves behind: the verdict on standard output, and in its folder for machines and for people.
 
+mod html;
+mod junit;
+mod ledger;
+mod step_summary;
+mod svg;
+mod timeline;
+
 use std::{
     env,
     fmt::Write,
@@ -11,9 +18,13 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 
+pub use self::{
+    ledger::keep,
+    timeline::{Mark, Timeline},
+};
 use crate::{
     orders::Orders,
-    scenario::{Scenario, StopSignal},
+    scenario::{Expect, Scenario, StopSignal},
     stop::Stop,
     table::Table,
     verdict::{Finding, Power, Verdict, is_caught, judge},
@@ -40,6 +51,8 @@ pub struct Report {
     finding: Finding,
     stops: Vec<Stop>,
     control: Option<Controlled>,
+    #[serde(skip)]
+    expect: Expect,
     #[serde(skip)]
     folder: PathBuf,
 }
@@ -78,6 +91,7 @@ impl Report {
             finding,
             stops,
             control,
+            expect: scenario.expect.clone(),
             folder,
         }
     }
@@ -87,14 +101,18 @@ impl Report {
         self.finding.verdict
     }
 
-    /// Writes `verdict.json` and `summary.md` into its folder.
+    /// Writes `verdict.json`, `junit.xml`, `summary.md` and `report.html` into its folder; the summary also where a workflow of
+    /// GitHub's shows it.
     pub fn save(&self) -> anyhow::Result<()> {
         let write = |name: &str, text: String| {
             let path = self.folder.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
         };
         write("verdict.json", self.json()?)?;
-        write("summary.md", self.markdown())
+        write("junit.xml", junit::junit(self)?)?;
+        write("summary.md", self.markdown())?;
+        write("report.html", html::page(self))?;
+        step_summary::append(&self.markdown())
     }
 
     /// As `verdict.json` has it.
@@ -117,7 +135,7 @@ impl Report {
             let _ = write!(text, "\n{story}");
         }
         let between = if self.stories().next().is_some() { "\n" } else { "" };
-        let _ = writeln!(text, "{between}reports   {}", relative(&self.folder).display());
+        let _ = writeln!(text, "{between}story     {}", relative(&self.folder.join("report.html")).display());
         text
     }
 
@@ -206,24 +224,30 @@ fn relative(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         classify::Class,
         orders::{Order, Told, reconcile},
         process::Exit,
+        story::tests::story,
         verdict::tests::stop,
     };
 
-    /// The text of a run with one order in each of two stops, which came to `more` and were `expect`ed to.
-    fn text(expect: &str, more: &[(Class, u64)], settlements: u64) -> String {
+    /// A run that was `expect`ed to come to `stops`.
+    pub(in crate::report) fn report(expect: &str, stops: Vec<Stop>) -> Report {
         let scenario =
             format!("name = \"t\"\nwhat = \"t\"\n[load]\nusers = 9\nmix = {{ order = 100 }}\n[expect]\n{expect}");
         let scenario = Scenario::parse(&scenario, "t.toml".as_ref()).expect("it is a scenario");
+        Report::new(&scenario, String::new(), PathBuf::from("t"), stops, None)
+    }
+
+    /// The text of a run with one order in each of two stops, which came to `more` and were `expect`ed to.
+    fn text(expect: &str, more: &[(Class, u64)], settlements: u64) -> String {
         let found = [Order { key: "k".to_owned(), settlements }];
         let orders = reconcile([("k", Told::Acknowledged)], &found, Some(Exit { at: 0, code: 0 }));
         let stops = [1, 2].map(|number| Stop { orders: Some(orders.clone()), ..stop(number, more) });
-        Report::new(&scenario, String::new(), PathBuf::from("t"), stops.to_vec(), None).text()
+        report(expect, stops.to_vec()).text()
     }
 
     fn assert_tells(text: &str, lines: &[&str]) {
@@ -240,6 +264,7 @@ mod tests {
                 "orders    2 acknowledged, 2 found (0 unanswered) · 0 lost · 0 double · 0 unsettled · 0 unknown · 0 lie",
                 "verdict   PASS   none of 142 requests in flight at a signal was lost (95 %: fewer than 1 in 47), \
                  and none of 2 acknowledged orders",
+                "story     t/report.html",
             ],
         );
         assert_tells(&text("", &[], 0), &["verdict   FAIL   stop 1: orders: 1 never settled, the first is k"]);
@@ -251,5 +276,27 @@ mod tests {
         let verdict =
             "verdict   PASS   10 requests were dropped, as this scenario expects, but none of 2 acknowledged orders";
         assert_tells(&told, &[verdict]);
+    }
+
+    #[test]
+    fn verdict_json_keeps_to_its_schema() {
+        let schema = include_str!("../../docs/schemas/verdict.schema.json");
+        let schema = serde_json::from_str(schema).expect("the schema is JSON");
+        let schema = jsonschema::validator_for(&schema).expect("it is a schema");
+        let found = [Order { key: "k".to_owned(), settlements: 2 }];
+        let told = Stop {
+            orders: Some(reconcile([("k", Told::Acknowledged)], &found, None)),
+            stories: vec![story("r1", Class::Truncated)],
+            ..stop(1, &[(Class::Truncated, 1), (Class::H2Nack, 2)])
+        };
+        let killed = Stop { exit_ms: None, exit_code: None, not_ready_ms: None, ..stop(2, &[]) };
+        let controlled = Controlled { server: "axum::serve", caught: true, stops: vec![told.clone()] };
+        let report = Report { control: Some(controlled), ..report("", vec![told, killed]) };
+        let mut verdict: serde_json::Value = serde_json::from_str(&report.json().expect("it is JSON")).expect("it is");
+        let faults: Vec<_> = schema.iter_errors(&verdict).map(|error| error.to_string()).collect();
+        assert_eq!(faults, <[String; 0]>::default());
+
+        verdict["stops"][0]["counts"]["vanished"] = 1.into();
+        assert!(!schema.is_valid(&verdict), "a class that nobody knows is not let through");
     }
 }

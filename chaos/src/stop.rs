@@ -20,6 +20,7 @@ use crate::{
     orders::{self, Orders, successor},
     process::Exit,
     progress::Progress,
+    report::{self, Timeline},
     scenario::{Load, Scenario},
     server::{Server, Traces},
     story::Story,
@@ -82,6 +83,9 @@ pub struct Stop {
     pub doubts: Vec<String>,
     /// The first requests that fail.
     pub stories: Vec<Story>,
+    /// What its picture is made from.
+    #[serde(skip)]
+    pub timeline: Timeline,
 }
 
 /// Something that happened to a server beside its load and its signal.
@@ -153,6 +157,7 @@ impl Plan<'_> {
             }
             Err(error) => stop.doubts.push(format!("{error:#}")),
         }
+        stop.timeline = report::keep(&join, signal, &stop, &self.folder)?;
 
         if server.keeps_orders() && load.mix.has_orders() {
             progress.step("a successor tells the orders");
@@ -245,6 +250,7 @@ impl Stop {
             faults: Vec::new(),
             doubts: Vec::new(),
             stories: Vec::new(),
+            timeline: Timeline::default(),
         }
     }
 

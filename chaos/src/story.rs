@@ -88,3 +88,24 @@ impl fmt::Display for Story {
         self.events.iter().try_for_each(|Event { ms, side, what }| writeln!(f, "  {ms:>+10.3} ms  {side}  {what}"))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The story of a request that the client was about to send, and no more.
+    pub(crate) fn story(id: &str, class: Class) -> Story {
+        let event = Event { ms: -1.0, side: "client", what: "is about to send it".to_owned() };
+        let (kind, protocol) = ("slow", "h1");
+        Story {
+            id: id.to_owned(),
+            class,
+            kind,
+            protocol,
+            connection: 1,
+            sequence: 0,
+            reused: true,
+            events: vec![event],
+        }
+    }
+}

@@ -113,6 +113,24 @@ impl Table {
         text
     }
 
+    /// As a table of HTML.
+    pub fn html(&self) -> String {
+        let header = self.header.join("</th><th scope=\"col\">");
+        let mut text = format!("<table><thead><tr><th scope=\"col\">{header}</th><th></th></tr></thead><tbody>");
+        for row in &self.rows {
+            let _ = match row {
+                Row::Title(title) => {
+                    write!(text, "<tr class=\"title\"><td colspan=\"{}\">{title}</td></tr>", self.header.len() + 1)
+                }
+                Row::Stop { cells, remark } => {
+                    let cells: String = cells.iter().map(Cell::html).collect();
+                    write!(text, "<tr>{cells}<td>{remark}</td></tr>")
+                }
+            };
+        }
+        text + "</tbody></table>"
+    }
+
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().filter_map(|row| match row {
             Row::Title(_) => None,
@@ -167,6 +185,15 @@ impl Cell {
         }
     }
 
+    fn html(&self) -> String {
+        let text = &self.text;
+        match self.look {
+            Look::Plain => format!("<td>{text}</td>"),
+            Look::Dim => format!("<td class=\"zero\">{text}</td>"),
+            Look::Alarm => format!("<td class=\"alarm\">{text}</td>"),
+        }
+    }
+
     fn duration(ms: Option<f64>) -> Self {
         let Some(ms) = ms else { return Self { text: "–".to_owned(), look: Look::Dim } };
         Self::plain(if ms < 999.5 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1e3) })
@@ -204,6 +231,14 @@ mod tests {
 | 1 | 71 | 2114 | 0 | 0 | 64 | 0 | 0 | 0 | 0 | 0 | 0 | – | 4 ms | 0 | NOT CAUGHT |
 ";
         assert_eq!(Table::new(&stops, Some(&blind)).markdown(), expected);
+    }
+
+    #[test]
+    fn html_names_its_columns_and_what_fails() {
+        let html = Table::new(&[stop(1, &[(Class::Lost, 1)])], None).html();
+        for part in ["<th scope=\"col\">in flight</th>", "<td class=\"alarm\">1</td>", "<td class=\"zero\">0</td>"] {
+            assert!(html.contains(part), "{html}");
+        }
     }
 
     #[test]

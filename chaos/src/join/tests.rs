@@ -108,3 +108,19 @@ fn a_last_line_that_a_kill_cut_short_is_left_out_and_any_other_is_an_error() {
     let error = Join::read(&ledger, &audit).expect_err("a broken line in the middle is no crash");
     assert!(format!("{error:#}").contains("line 1 is not an audit record"), "{error:#}");
 }
+
+#[test]
+fn a_joined_request_is_a_line_of_json_with_all_times_around_the_signal() {
+    let client =
+        "1000000 connected 7 h1\n2000000 intent 7 3 reused h1 slow r\"1\n9000000 outcome no_response - eof r\"1\n";
+    let join = join(client, "3000000 enter 3 r\"1\n4000000 phase lame_duck\n4500000 handler_done 3 200 r\"1\n");
+    let joined: Vec<_> = join.joined(4_000_000).collect();
+    let expected = serde_json::json!({
+        "id": "r\"1", "class": "ghost", "kind": "slow", "protocol": "h1", "connection": 7, "sequence": 3, "reused": true,
+        "sent_ms": -2.0, "ended_ms": 5.0, "client": "no_response", "status": null, "detail": "eof",
+        "server": [{"ms": -1.0, "what": "begins it"}, {"ms": 0.5, "what": "has its response, status 200"}],
+    });
+    assert_eq!(serde_json::to_value(&joined[0]).expect("it is JSON"), expected);
+    assert!(joined[0].is_in_flight() && joined[0].story.is_some());
+    assert_eq!(join.phases(4_000_000).collect::<Vec<_>>(), [(0.0, "lame_duck")]);
+}

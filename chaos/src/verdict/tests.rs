@@ -5,6 +5,7 @@ use crate::{
     classify::{Class, Counts},
     orders::{Order, Orders, Told, reconcile},
     process::Exit,
+    report::Timeline,
     server::Server,
 };
 
@@ -26,6 +27,7 @@ pub(crate) fn stop(number: u32, more: &[(Class, u64)]) -> Stop {
         faults: Vec::new(),
         doubts: Vec::new(),
         stories: Vec::new(),
+        timeline: Timeline::default(),
     }
 }
 
