@@ -19,10 +19,12 @@ use tower_service::Service as _;
 use crate::{
     audit::Event,
     http::{
+        admission::Stage,
         body::{TrackedBody, Upload},
         in_flight::{InFlight, REQUEST_ID, RequestInfo},
         rejection::rejection,
     },
+    sabotage::{self, Fault},
     server::connection::Connection,
 };
 
@@ -111,11 +113,18 @@ impl Future for ResponseFuture {
             Progress::Admitted { answer, version, guard } => {
                 let Ok(mut response) = ready!(answer.poll(cx));
                 let mut guard = guard.take().expect(ONCE);
+                let server = guard.connection().server();
+                if sabotage::is(Fault::RejectedAfterwards) && server.stage() == Stage::Drain {
+                    response = rejection(server.transport.retry_after);
+                }
                 guard.answered(response.status().as_u16(), response.body().is_end_stream());
                 if *version <= Version::HTTP_11 && guard.agrees_to_upgrade(response.status()) {
                     guard.connection().upgrade_is_taken();
                 } else {
                     guard.connection().say_close(*version, &mut response);
+                }
+                if sabotage::is(Fault::HandlerOnly) {
+                    return Poll::Ready(Ok(response.map(TrackedBody::free)));
                 }
                 let length = response.headers().get(header::CONTENT_LENGTH);
                 let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
