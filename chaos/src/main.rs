@@ -6,13 +6,14 @@ use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use chaos::{
     binaries::Binaries,
+    controls::{self, CONTROLS, Control},
     report::Report,
     runner,
     scenario::{BUILT_IN, Scenario, ScenarioError},
     verdict::Verdict,
     wait::{Interrupted, listen_for_interrupts},
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 const REFUSED: u8 = 78;
 const INTERRUPTED: u8 = 130;
@@ -48,6 +49,14 @@ enum Command {
         /// Their TOML files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// The harness proves that it can fail: servers, clients and ledgers that are wrong on purpose must be caught.
+    Controls {
+        /// Which, instead of all.
+        #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(CONTROLS.iter().map(|control| control.name)))]
+        names: Vec<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -95,6 +104,15 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
         Command::Run { files, output } => {
             let scenarios = files.iter().map(|path| Scenario::read(path)).collect::<Result<Vec<_>, _>>()?;
             run(&scenarios, &output)
+        }
+        Command::Controls { names, output } => {
+            let asked = |control: &&Control| names.is_empty() || names.iter().any(|name| name == control.name);
+            let controls: Vec<_> = CONTROLS.iter().filter(asked).copied().collect();
+            listen_for_interrupts()?;
+            eprintln!("building the service with its faults in release; the first time takes minutes");
+            let report = controls::run(&controls)?;
+            print!("{}", if output.json { report.json()? } else { report.text() });
+            Ok(report.verdict)
         }
         Command::List => {
             for (path, text) in BUILT_IN {

@@ -13,7 +13,7 @@ use std::{
 use serde::Deserialize;
 
 pub use self::values::{Millis, Mix, Name, Setting, StopSignal};
-use self::values::{duration, percentage, settings};
+use self::values::{duration, percentage, settings, some_duration};
 use crate::server::Server;
 
 /// The scenarios that are built in, the main job's first.
@@ -42,6 +42,9 @@ pub struct Scenario {
     /// What stops it. Defaults to `TERM`.
     #[serde(default)]
     pub signal: StopSignal,
+    /// How long after it the signal is sent once more, if it is.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub again_after: Option<Duration>,
     /// The load at the signal.
     pub load: Load,
     /// Settings of the service, as in its environment.

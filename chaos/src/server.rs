@@ -37,6 +37,8 @@ pub enum Server {
     Service,
     /// Stock `axum::serve` with its graceful shutdown.
     Naive,
+    /// The crate axum-server with its graceful shutdown.
+    AxumServer,
 }
 
 /// Where a server leaves its traces.
@@ -73,7 +75,7 @@ impl Server {
     pub const fn binary(self) -> (&'static str, &'static str) {
         match self {
             Self::Service => ("service", "service"),
-            Self::Naive => ("naive", "chaos"),
+            Self::Naive | Self::AxumServer => ("naive", "chaos"),
         }
     }
 
@@ -82,6 +84,7 @@ impl Server {
         match self {
             Self::Service => "service",
             Self::Naive => "axum::serve",
+            Self::AxumServer => "axum-server",
         }
     }
 
@@ -127,7 +130,7 @@ impl Server {
 
         let (address, path) = match self {
             Self::Service => (admin, "/readyz"),
-            Self::Naive => (traffic, "/hello"),
+            Self::Naive | Self::AxumServer => (traffic, "/hello"),
         };
         let ended = wait::until(READY_BOUND, Duration::from_millis(5), || {
             if let Some(exit) = process.try_exit()? {
@@ -150,6 +153,9 @@ impl Server {
         traces: &Traces,
     ) -> anyhow::Result<Command> {
         let mut command = Command::new(binaries.path(self.binary().0)?);
+        if self == Self::AxumServer {
+            command.arg("axum-server");
+        }
         // What the caller's shell happens to export must not decide a verdict.
         for setting in Setting::all() {
             command.env_remove(setting.name());

@@ -9,6 +9,7 @@ use crate::{
     binaries::Binaries,
     canary::Canary,
     classify::{Class, Counts, Weight},
+    controls::lies::Lie,
     health::Watch,
     join::Join,
     load::RunningLoad,
@@ -45,6 +46,8 @@ pub struct Plan<'a> {
     pub canary: &'a Canary,
     /// Where its traces go.
     pub folder: PathBuf,
+    /// Who lies about it, in a control.
+    pub lie: Option<Lie>,
 }
 
 /// What a stop came to.
@@ -83,6 +86,8 @@ impl Plan<'_> {
         progress.step("starting");
         let mut running = server.start(binaries, &scenario.service, &Traces::within(&self.folder))?;
 
+        let _liar = self.lie.map(|lie| lie.stand_before(&mut running)).transpose()?;
+
         progress.step("loading");
         let run = format!("{}-{number}", server.binary().0);
         let mut load = RunningLoad::start(binaries, &scenario.load, &running, &run, self.seed(), &self.folder)?;
@@ -92,13 +97,20 @@ impl Plan<'_> {
         let watch = running.admin.map(|admin| Watch::start(admin, "/readyz")).transpose()?;
         let signal = running.process.signal(scenario.signal.into())?;
         progress.step(&format!("{} sent, draining", scenario.signal));
+        if let Some(after) = scenario.again_after
+            && running.process.wait(after)?.is_none()
+        {
+            running.process.signal(scenario.signal.into())?;
+        }
         let exit = running.process.wait(scenario.exit_bound())?;
         drop(running);
 
         progress.step("the server has ended, joining the ledgers");
         let load = load.finish();
         let not_ready = watch.and_then(Watch::finish);
-        let join = Join::read(&self.folder.join("client.ledger"), &Traces::within(&self.folder).audit)?;
+        let ledger = self.folder.join("client.ledger");
+        self.lie.map(|lie| lie.edit(&ledger)).transpose()?;
+        let join = Join::read(&ledger, &Traces::within(&self.folder).audit)?;
         let mut stop = self.conclude(&join, signal, not_ready, exit, load);
 
         if server.keeps_orders() && scenario.load.mix.has_orders() {

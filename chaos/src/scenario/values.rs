@@ -54,7 +54,8 @@ const DURATIONS: [&str; 13] = [
     "SETTLE_LEASE",
     "SETTLE_TAKES",
 ];
-const WORDS: [&str; 4] = ["FAREWELL", "SECOND_SIGNAL", "ENABLE_FAULTS", "RUST_LOG"];
+/// SABOTAGE is one where the service has the feature of that name, and nothing elsewhere.
+const WORDS: [&str; 5] = ["FAREWELL", "SECOND_SIGNAL", "ENABLE_FAULTS", "RUST_LOG", "SABOTAGE"];
 
 /// A signal that stops a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -209,6 +210,10 @@ pub(super) fn percentage<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::E
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
 }
 
 pub(super) fn settings<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Setting, String>, D::Error> {
