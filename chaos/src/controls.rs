@@ -71,14 +71,21 @@ pub enum Sign {
     Reason(&'static str),
 }
 
-/// Carries out `controls`, and before them a clean stop under each of their loads.
+/// The controls of these names, or all; but none that needs orders, where the service keeps none.
+pub fn named(names: &[String]) -> Vec<Control> {
+    let orders = Scenario::loadtest_shutdown().load.mix.has_orders();
+    let asked = |control: &&Control| names.is_empty() || names.iter().any(|name| name == control.name);
+    CONTROLS.iter().filter(asked).filter(|control| orders || control.bed != catalogue::ORDERS).copied().collect()
+}
+
+/// Builds the service with its faults and whatever else there is a control of, and carries out `controls`.
 pub fn run(controls: &[Control]) -> anyhow::Result<Report> {
-    let stock = controls.iter().filter_map(|control| match control.culprit {
-        Culprit::Stock(server) => Some(server),
-        Culprit::Service | Culprit::Client(_) => None,
-    });
-    let servers: BTreeSet<_> = stock.chain([Server::Service]).collect();
-    let mut binaries = Binaries::build_with(&servers, Some(FEATURE))?;
+    // Always the same packages: others would have their dependencies built with other features, and so once more.
+    carry_out(controls, Binaries::build_with(&BTreeSet::from([Server::Service, Server::Naive]), Some(FEATURE))?)
+}
+
+/// Carries out `controls`, and before them a clean stop under each of their loads.
+pub fn carry_out(controls: &[Control], mut binaries: Binaries) -> anyhow::Result<Report> {
     let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let folder = new_folder(&binaries.target.join("chaos"), "controls", &started)?;
     let service = Server::Service.binary().0;

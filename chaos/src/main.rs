@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use chaos::{
     binaries::Binaries,
-    controls::{self, CONTROLS, Control},
+    controls::{self, CONTROLS},
     report::Report,
     runner,
     scenario::{BUILT_IN, Scenario, ScenarioError},
@@ -106,11 +106,9 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
             run(&scenarios, &output)
         }
         Command::Controls { names, output } => {
-            let asked = |control: &&Control| names.is_empty() || names.iter().any(|name| name == control.name);
-            let controls: Vec<_> = CONTROLS.iter().filter(asked).copied().collect();
             listen_for_interrupts()?;
             eprintln!("building the service with its faults in release; the first time takes minutes");
-            let report = controls::run(&controls)?;
+            let report = controls::run(&controls::named(&names))?;
             print!("{}", if output.json { report.json()? } else { report.text() });
             Ok(report.verdict)
         }

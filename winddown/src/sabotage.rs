@@ -5,7 +5,14 @@
 
 /// One way in which a stop loses requests, or lies about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "sabotage"), allow(unreachable_pub, reason = "the module is public with the feature"))]
+#[cfg_attr(
+    not(feature = "sabotage"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "with the feature the module is public, and the service has uses of its own"
+    )
+)]
 pub enum Fault {
     /// The process ends at the first signal, whatever is in flight.
     ExitOnSignal,
@@ -25,7 +32,9 @@ pub enum Fault {
     GoawayTooLow,
     /// In the drain, what a handler has answered is sent as a 503.
     RejectedAfterwards,
-    /// A 503 says neither that it was the stop nor when to return: it has no `Retry-After`.
+    /// In the drain, what a handler has answered is sent as a 500.
+    FailedAfterwards,
+    /// In the drain, all requests are refused, and no 503 says when to return.
     RejectedBare,
     /// The drain neither closes nor waits.
     DrainIsOpen,
@@ -37,6 +46,8 @@ pub enum Fault {
     SecondSignalIgnored,
     /// What is to be released last is released first.
     ReleasedFirst,
+    /// An order is acknowledged and not kept.
+    OrderForgotten,
     /// The audit log does not say that a request began.
     EnterOmitted,
     /// The audit log says so twice.
@@ -47,7 +58,7 @@ pub enum Fault {
 
 /// Whether this fault was chosen.
 #[cfg(not(feature = "sabotage"))]
-#[inline(always)]
+#[inline]
 pub(crate) const fn is(_: Fault) -> bool {
     false
 }
@@ -71,13 +82,13 @@ mod chosen {
     }
 
     /// Whether this fault was chosen.
-    pub(crate) fn is(fault: Fault) -> bool {
+    pub fn is(fault: Fault) -> bool {
         CHOSEN.get() == Some(&fault)
     }
 
     impl Fault {
         /// All of them.
-        pub const ALL: [Self; 18] = [
+        pub const ALL: [Self; 20] = [
             Self::ExitOnSignal,
             Self::PlainClose,
             Self::NoFarewell,
@@ -87,12 +98,14 @@ mod chosen {
             Self::BodyEndsEarly,
             Self::GoawayTooLow,
             Self::RejectedAfterwards,
+            Self::FailedAfterwards,
             Self::RejectedBare,
             Self::DrainIsOpen,
             Self::StaysReady,
             Self::NoDeadline,
             Self::SecondSignalIgnored,
             Self::ReleasedFirst,
+            Self::OrderForgotten,
             Self::EnterOmitted,
             Self::EnterTwice,
             Self::WrongExitCode,
@@ -110,12 +123,14 @@ mod chosen {
                 Self::BodyEndsEarly => "body-ends-early",
                 Self::GoawayTooLow => "goaway-too-low",
                 Self::RejectedAfterwards => "rejected-afterwards",
+                Self::FailedAfterwards => "failed-afterwards",
                 Self::RejectedBare => "rejected-bare",
                 Self::DrainIsOpen => "drain-is-open",
                 Self::StaysReady => "stays-ready",
                 Self::NoDeadline => "no-deadline",
                 Self::SecondSignalIgnored => "second-signal-ignored",
                 Self::ReleasedFirst => "released-first",
+                Self::OrderForgotten => "order-forgotten",
                 Self::EnterOmitted => "enter-omitted",
                 Self::EnterTwice => "enter-twice",
                 Self::WrongExitCode => "wrong-exit-code",
@@ -163,7 +178,7 @@ mod chosen {
 
         #[test]
         fn a_process_has_no_fault_until_one_is_chosen_and_then_that_one_alone() {
-            // The only test of this process that chooses; the others of this crate must not meet a fault, so it is one of none of theirs.
+            // One that no other test of this process could meet.
             assert!(Fault::ALL.into_iter().all(|fault| !is(fault)));
             choose(Fault::GoawayTooLow);
             choose(Fault::ExitOnSignal);

@@ -61,7 +61,7 @@ LAME_DUCK = \"300ms\"
 };
 
 /// Orders, and a successor that tells them.
-const ORDERS: Bed = Bed {
+pub(super) const ORDERS: Bed = Bed {
     name: "orders",
     text: "\
 [load]
@@ -122,9 +122,11 @@ pub const CONTROLS: &[Control] = &[
     fault("body-ends-early", "it ends cleanly, and too early", Sign::Class(Class::Truncated), MIXED),
     fault("goaway-too-low", "GOAWAY disowns streams that are served", Sign::Class(Class::Lie), STREAMS),
     fault("rejected-afterwards", "a 503 after the handler has run", Sign::Class(Class::Lie), MIXED),
+    fault("failed-afterwards", "a 500 after the handler has run", Sign::Class(Class::Error), MIXED),
     fault("rejected-bare", "a 503 without Retry-After", Sign::Class(Class::BadRejection), KEPT),
     fault("drain-is-open", "requests are admitted behind the drain", Sign::Class(Class::Late), MIXED),
-    fault("released-first", "the database closes before its users", Sign::Class(Class::Error), ORDERS),
+    fault("released-first", "the database closes before its users", Sign::Class(Class::BadRejection), ORDERS),
+    fault("order-forgotten", "an acknowledged order is not kept", Sign::Reason("acknowledged and lost"), ORDERS),
     fault("stays-ready", "readiness outlives the signal", Sign::Reason("readiness never failed"), MIXED),
     fault("no-deadline", "the deadline cuts nothing", Sign::Reason("did not end in time"), STUCK),
     fault(
@@ -140,14 +142,14 @@ pub const CONTROLS: &[Control] = &[
         name: "axum-serve",
         what: "stock axum::serve, which stops gracefully",
         culprit: Culprit::Stock(Server::Naive),
-        sign: Sign::Class(Class::Lost),
+        sign: Sign::Class(Class::Unseen),
         bed: MIXED,
     },
     Control {
         name: "axum-server",
         what: "stock axum-server, which does, too",
         culprit: Culprit::Stock(Server::AxumServer),
-        sign: Sign::Class(Class::Lost),
+        sign: Sign::Class(Class::Unseen),
         bed: MIXED,
     },
     Control {

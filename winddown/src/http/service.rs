@@ -10,7 +10,7 @@ use std::{
 
 use axum::{BoxError, Router, body::Body, routing::future::RouteFuture};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
@@ -72,7 +72,8 @@ where
         if let Some(offer) = request.extensions().get::<OnUpgrade>().filter(|_| request.version() <= Version::HTTP_11) {
             connection.upgrade_is_offered(offer.clone());
         }
-        let Some(token) = connection.admit() else {
+        let refused = sabotage::is(Fault::RejectedBare) && connection.server().stage() == Stage::Drain;
+        let Some(token) = (if refused { None } else { connection.admit() }) else {
             if !request.body().is_end_stream() {
                 connection.cut_upload();
             }
@@ -116,6 +117,9 @@ impl Future for ResponseFuture {
                 let server = guard.connection().server();
                 if sabotage::is(Fault::RejectedAfterwards) && server.stage() == Stage::Drain {
                     response = rejection(server.transport.retry_after);
+                }
+                if sabotage::is(Fault::FailedAfterwards) && server.stage() == Stage::Drain {
+                    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 }
                 guard.answered(response.status().as_u16(), response.body().is_end_stream());
                 if *version <= Version::HTTP_11 && guard.agrees_to_upgrade(response.status()) {
