@@ -118,10 +118,8 @@ fn beds(controls: &[Control]) -> Vec<Bed> {
 impl Bed {
     /// The stop of a server that has this fault, if any.
     fn scenario(&self, name: &str, fault: Option<&str>) -> anyhow::Result<Scenario> {
-        let mut text = format!("name = \"{name}\"\nwhat = \"a control\"\nstops = 1\n{}", self.text);
-        if let Some(fault) = fault {
-            text += &format!("SABOTAGE = \"{fault}\"\n");
-        }
+        let fault = fault.map_or_else(String::new, |fault| format!("SABOTAGE = \"{fault}\"\n"));
+        let text = format!("name = \"{name}\"\nwhat = \"a control\"\nstops = 1\n{}{fault}", self.text);
         Ok(Scenario::parse(&text, format!("control {name}").as_ref())?)
     }
 }

@@ -64,9 +64,7 @@ pub(crate) const fn is(_: Fault) -> bool {
 }
 
 #[cfg(feature = "sabotage")]
-pub(crate) use self::chosen::is;
-#[cfg(feature = "sabotage")]
-pub use self::chosen::{UnknownFault, choose};
+pub use self::chosen::{UnknownFault, choose, is};
 
 #[cfg(feature = "sabotage")]
 mod chosen {
