@@ -23,3 +23,21 @@ impl SabotageSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{VERSION, tests::refusal};
+
+    #[test]
+    fn a_fault_that_is_none_is_refused_with_field_value_and_those_that_there_are() {
+        let text = refusal(&["--sabotage", "exit"]);
+        for part in ["SABOTAGE", "\"exit\" is no fault", "exit-on-signal, plain-close, no-farewell, "] {
+            assert!(text.contains(part), "no {part} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_version_says_what_build_it_is() {
+        assert_eq!(VERSION, concat!(env!("CARGO_PKG_VERSION"), "+sabotage"));
+    }
+}
