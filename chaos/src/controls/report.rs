@@ -111,7 +111,8 @@ impl Report {
         let rows = || self.clean.iter().chain(&self.controls);
         let width = |of: fn(&Row) -> &str| rows().map(|row| of(row).chars().count()).max().unwrap_or_default();
         let (name, what, expected) = (width(|row| &row.name), width(|row| &row.what), width(|row| &row.expected));
-        let mut text = String::new();
+        let mut text =
+            format!("  {:<name$}  {:<what$}  {:<expected$}  {:<12}  seen\n", "control", "wrong", "caught by", "");
         for row in rows() {
             let outcome = row.outcome.as_str();
             let line = format!(

@@ -70,3 +70,29 @@ fn one_that_is_not_caught_fails_and_one_that_cannot_be_told_leaves_it_open() {
     assert_eq!(verdict(&[Outcome::NotCaught, Outcome::Inconclusive]), Verdict::Fail);
     assert_eq!(verdict(&[Outcome::Passed, Outcome::Failed]), Verdict::Fail);
 }
+
+#[test]
+fn the_table_says_what_was_to_be_seen_and_what_was() {
+    let row = |name: &str, expected: &str, outcome, reasons: &[&str]| {
+        let mut row = Row::new(name.into(), "something".into(), expected.into());
+        let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        let power = judge(&crate::scenario::Expect::default(), &[], None).power;
+        row.add(&Finding { verdict: Verdict::Fail, reasons, power }, outcome);
+        row
+    };
+    let clean = vec![row("clean-kept", "nothing", Outcome::Passed, &[])];
+    let controls = vec![
+        row("one", "ghost", Outcome::Caught, &["stop 1: 3 ghost", "stop 1: exit code 1, expected 0"]),
+        row("another", "bad rejection", Outcome::NotCaught, &[]),
+    ];
+    let expected = "
+  control     wrong      caught by                    seen
+  clean-kept  something  nothing        passed
+  one         something  ghost          caught        3 ghost; exit code 1, expected 0
+  another     something  bad rejection  NOT CAUGHT
+verdict   FAIL   1 of 2 caught as what they are; without a fault 1 of 1 loads passed
+reports   there
+";
+    let report = Report::new(String::new(), clean, controls, "there".into());
+    assert_eq!(report.text(), expected.trim_start_matches('\n'));
+}
