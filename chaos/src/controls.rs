@@ -92,13 +92,11 @@ pub fn carry_out(controls: &[Control], mut binaries: Binaries) -> anyhow::Result
     binaries.set_aside(service, &folder)?;
 
     let run = Run { binaries: &binaries, canary: Canary::start()?, folder: folder.clone() };
-    let mut progress = Progress::new();
-    let clean = beds(controls).into_iter().map(|bed| run.clean(bed, &mut progress)).collect::<anyhow::Result<_>>()?;
-    let caught = controls.iter().map(|control| run.control(control, &mut progress)).collect::<anyhow::Result<_>>()?;
-    progress.clear();
+    let rows = run.all(controls);
     // It is large, and nobody should find it and use it.
     fs::remove_file(binaries.path(service)?).context("cannot remove the copy of the service")?;
 
+    let (clean, caught) = rows?;
     let report = Report::new(started, clean, caught, folder);
     report.save()?;
     Ok(report)
@@ -148,6 +146,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The clean loads, and the controls.
+    fn all(&self, controls: &[Control]) -> anyhow::Result<(Vec<Row>, Vec<Row>)> {
+        let mut progress = Progress::new();
+        let clean = beds(controls).into_iter().map(|bed| self.clean(bed, &mut progress)).collect::<Result<_, _>>()?;
+        let caught = controls.iter().map(|control| self.control(control, &mut progress)).collect::<Result<_, _>>()?;
+        Ok((clean, caught))
+    }
+
     /// A failure is never tried again; a machine that was too busy to tell is asked once more.
     fn clean(&self, bed: Bed, progress: &mut Progress) -> anyhow::Result<Row> {
         let name = format!("clean-{}", bed.name);
