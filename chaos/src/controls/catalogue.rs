@@ -164,7 +164,7 @@ pub const CONTROLS: &[Control] = &[
         what: "the client's ledger loses outcomes",
         culprit: Culprit::Client(Lie::Forgets),
         sign: Sign::Class(Class::Unresolved),
-        bed: MIXED,
+        bed: KEPT,
     },
 ];
 
