@@ -18,6 +18,10 @@ soak *ARGS:
 storm:
     STORM_RESTARTS=50 cargo test --release --package service --test shutdown c01_storm_of_thousands -- --nocapture
 
+# Faults on purpose, stock servers, lying clients: the harness must catch each as what it is
+controls *ARGS:
+    cargo run --release --package chaos --bin chaos -- controls {{ARGS}}
+
 # All tests, with nothing installed but Rust
 test:
     cargo test --workspace

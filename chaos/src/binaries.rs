@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
+    env, fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -56,9 +56,18 @@ struct Target {
 impl Binaries {
     /// Builds the load generator and `servers` in release; cargo's progress shows on standard error.
     pub fn build(servers: &BTreeSet<Server>) -> anyhow::Result<Self> {
+        Self::build_with(servers, None)
+    }
+
+    /// The same with a feature of the service.
+    pub fn build_with(servers: &BTreeSet<Server>, feature: Option<&str>) -> anyhow::Result<Self> {
         let metadata = Metadata::read()?;
         let mut build = cargo();
         build.args(["build", "--release", "--message-format=json-render-diagnostics"]);
+        if let Some(feature) = feature {
+            let service = metadata.package(Server::Service.binary().1)?;
+            build.args(["--features", &format!("{service}/{feature}")]);
+        }
         let mut wanted = BTreeMap::new();
         for (binary, folder) in servers.iter().map(|server| server.binary()).chain([LOADTEST]) {
             let package = metadata.package(folder)?;
@@ -85,6 +94,14 @@ impl Binaries {
     /// Binaries that are there already; `target` is where reports go.
     pub fn found(paths: impl IntoIterator<Item = (String, PathBuf)>, target: PathBuf) -> Self {
         Self { paths: paths.into_iter().collect(), target }
+    }
+
+    /// Copies the binary `name` into `folder` and goes on with the copy: another build of it would take the place of this one.
+    pub fn set_aside(&mut self, name: &str, folder: &Path) -> anyhow::Result<()> {
+        let copy = folder.join(name);
+        fs::copy(self.path(name)?, &copy).with_context(|| format!("cannot copy {name} to {}", copy.display()))?;
+        self.paths.insert(name.to_owned(), copy);
+        Ok(())
     }
 
     /// Where the binary `name` is.

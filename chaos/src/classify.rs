@@ -136,6 +136,27 @@ pub const fn classify(facts: Facts) -> Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Ok,
+        Self::Rejected,
+        Self::Farewell,
+        Self::Refused,
+        Self::H2Nack,
+        Self::DeadlineCut,
+        Self::Lost,
+        Self::Ghost,
+        Self::Unseen,
+        Self::Truncated,
+        Self::Lie,
+        Self::Late,
+        Self::BadRejection,
+        Self::Error,
+        Self::Dup,
+        Self::Unresolved,
+        Self::Unlogged,
+    ];
+
     /// What one such request does to the verdict.
     pub const fn weight(self) -> Weight {
         match self {

@@ -15,6 +15,7 @@
 pub mod binaries;
 pub mod canary;
 pub mod classify;
+pub mod controls;
 pub mod faults;
 pub mod health;
 pub mod join;

@@ -6,6 +6,7 @@ use std::{num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 
 use chaos::{
     binaries::Binaries,
+    controls::{self, CONTROLS},
     report::{self, Report},
     runner,
     scenario::{Scenario, ScenarioError},
@@ -13,7 +14,7 @@ use chaos::{
     verdict::Verdict,
     wait::{Interrupted, listen_for_interrupts},
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 const REFUSED: u8 = 78;
 const INTERRUPTED: u8 = 130;
@@ -73,6 +74,14 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+    /// The harness proves that it can fail: servers, clients and ledgers that are wrong on purpose must be caught.
+    Controls {
+        /// Which, instead of all.
+        #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(CONTROLS.iter().map(|control| control.name)))]
+        names: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Lists the built-in scenarios.
     List,
 }
@@ -129,6 +138,13 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
             let summary = soak::run(&scenario, Until { stops, at_risk, time }, &binaries, &folder)?;
             print!("{}", summary.markdown());
             Ok(summary.verdict())
+        }
+        Command::Controls { names, output } => {
+            listen_for_interrupts()?;
+            eprintln!("building the service with its faults in release; the first time takes minutes");
+            let report = controls::run(&controls::named(&names))?;
+            print!("{}", if output.json { report.json()? } else { report.text() });
+            Ok(report.verdict)
         }
         Command::List => {
             for Scenario { name, what, .. } in Scenario::library() {

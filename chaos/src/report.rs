@@ -218,7 +218,7 @@ impl Verdict {
 }
 
 /// `path` as seen from where the caller stands, when it lies below.
-fn relative(path: &Path) -> PathBuf {
+pub(crate) fn relative(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

@@ -83,6 +83,7 @@ impl Run<'_> {
             binaries: self.binaries,
             canary: &self.canary,
             folder: self.folder.join(folder),
+            lie: None,
         };
         match plan.carry_out(progress) {
             Err(error) if !error.is::<Interrupted>() => Ok(Stop::impossible(&plan, &error)),
@@ -92,7 +93,7 @@ impl Run<'_> {
 }
 
 /// Two runs may begin within one second; neither may write into the other's folder.
-fn new_folder(reports: &Path, name: &str, started: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn new_folder(reports: &Path, name: &str, started: &str) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(reports).with_context(|| format!("cannot create {}", reports.display()))?;
     let name = format!("{name}-{}", started.replace(['-', ':'], ""));
     for attempt in 1..100 {

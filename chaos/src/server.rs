@@ -43,6 +43,8 @@ pub enum Server {
     Service,
     /// Stock `axum::serve` with its graceful shutdown.
     Naive,
+    /// The crate axum-server with its graceful shutdown.
+    AxumServer,
 }
 
 /// Where a server leaves its traces.
@@ -79,7 +81,7 @@ impl Server {
     pub const fn binary(self) -> (&'static str, &'static str) {
         match self {
             Self::Service => ("service", "service"),
-            Self::Naive => ("naive", "chaos"),
+            Self::Naive | Self::AxumServer => ("naive", "chaos"),
         }
     }
 
@@ -88,6 +90,7 @@ impl Server {
         match self {
             Self::Service => "service",
             Self::Naive => "axum::serve",
+            Self::AxumServer => "axum-server",
         }
     }
 
@@ -162,6 +165,9 @@ impl Server {
         around: &Surroundings,
     ) -> anyhow::Result<Command> {
         let mut command = around.command(binaries.path(self.binary().0)?);
+        if self == Self::AxumServer {
+            command.arg("axum-server");
+        }
         // What the caller's shell happens to export must not decide a verdict.
         for setting in Setting::all() {
             command.env_remove(setting.name());

@@ -57,6 +57,7 @@ pub fn run(scenario: &Scenario, until: Until, binaries: &Binaries, folder: &Path
             binaries,
             canary: &canary,
             folder: folder.join(format!("stop-{number}")),
+            lie: None,
         };
         let stop = match plan.carry_out(&mut progress) {
             Err(error) if error.is::<Interrupted>() => {

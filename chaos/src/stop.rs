@@ -13,6 +13,7 @@ use crate::{
     binaries::Binaries,
     canary::Canary,
     classify::{Class, Counts, Weight},
+    controls::lies::Lie,
     faults::Faults,
     health::Watch,
     join::Join,
@@ -52,6 +53,8 @@ pub struct Plan<'a> {
     pub canary: &'a Canary,
     /// Where its traces go.
     pub folder: PathBuf,
+    /// Who lies about it, in a control.
+    pub lie: Option<Lie>,
 }
 
 /// What a stop came to.
@@ -125,6 +128,8 @@ impl Plan<'_> {
         let traces = Traces::within(&self.folder);
         let mut running = server.start(binaries, &scenario.service, &traces, around)?;
 
+        let _liar = self.lie.map(|lie| lie.stand_before(&mut running)).transpose()?;
+
         progress.step("loading");
         let run = format!("{}-{number}", server.binary().0);
         let mut loading = RunningLoad::start(binaries, load, &running, &run, self.seed(), &self.folder)?;
@@ -147,7 +152,9 @@ impl Plan<'_> {
         let faults = faults.finish();
         let loading = loading.finish();
         let not_ready = watch.and_then(Watch::finish);
-        let join = Join::read(&self.folder.join("client.ledger"), &traces.audit)?;
+        let ledger = self.folder.join("client.ledger");
+        self.lie.map(|lie| lie.edit(&ledger)).transpose()?;
+        let join = Join::read(&ledger, &traces.audit)?;
         let mut stop = self.conclude(&join, signal, not_ready, exit, loading);
         stop.report = traces.report.is_file();
         match faults {

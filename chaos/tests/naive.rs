@@ -38,11 +38,17 @@ fn order(address: SocketAddr, key: &str, order: &str) -> serde_json::Value {
 
 #[test]
 fn the_control_starts_answers_and_is_gone_after_its_signal() {
+    for server in [Server::Naive, Server::AxumServer] {
+        starts_answers_and_ends(server);
+    }
+}
+
+fn starts_answers_and_ends(server: Server) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let naive = ("naive".to_owned(), PathBuf::from(env!("CARGO_BIN_EXE_naive")));
     let binaries = Binaries::found([naive], folder.path().into());
 
-    let mut running = Server::Naive
+    let mut running = server
         .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()), &Surroundings::default())
         .expect("it gets ready on free ports");
     for path in ["/hello", "/work/1", "/stream?chunks=3&every_ms=1"] {

@@ -3,6 +3,8 @@
 #[cfg(feature = "orders")]
 mod orders;
 mod refusal;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -14,6 +16,8 @@ use winddown::{Address, Builder, Part, SecondSignal, Shutdown, Split, Transport}
 #[cfg(feature = "orders")]
 use self::orders::OrderSettings;
 pub(crate) use self::refusal::{Refusal, setting, shorten};
+#[cfg(feature = "sabotage")]
+use self::sabotage::SabotageSettings;
 #[cfg(feature = "tls")]
 use self::tls::TlsSettings;
 use crate::{
@@ -27,9 +31,16 @@ use crate::{
 /// Looked at by name, too: whatever else is wrong with the settings, the supervisor is told.
 const TERMINATION_MESSAGE: &str = "TERMINATION_MESSAGE";
 
+/// What `--version`, the metrics and the report say. Whoever has a build that can lose requests is told.
+pub(crate) const VERSION: &str = if cfg!(feature = "sabotage") {
+    concat!(env!("CARGO_PKG_VERSION"), "+sabotage")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// The settings.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, after_help = "Durations are written 250ms, 5s or 2m.", max_term_width = 110)]
+#[command(version = VERSION, about, after_help = "Durations are written 250ms, 5s or 2m.", max_term_width = 110)]
 pub(crate) struct Config {
     /// Where traffic is served: an address and a port, or unix:/run/service.sock; unless systemd passes in a socket
     /// that is named http
@@ -137,6 +148,10 @@ pub(crate) struct Config {
     /// A hook that misbehaves while resources are released, beside the others: for tests only [default: none]
     #[arg(long, env, requires = "enable_faults")]
     pub(crate) fault_hook: Option<FaultHook>,
+
+    #[cfg(feature = "sabotage")]
+    #[command(flatten)]
+    sabotage: SabotageSettings,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -160,6 +175,12 @@ impl Config {
     pub(crate) fn load() -> Result<Self, Refusal> {
         let asked = check::command_line().try_get_matches();
         asked.and_then(|matches| Self::from_arg_matches(&matches)).map_err(Refusal::Arguments)
+    }
+
+    /// Takes on the fault that this process is to have.
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn sabotage(&self) {
+        self.sabotage.begin();
     }
 
     /// The way to the collector, if there is one. It has what `behind` leaves of the flush.
@@ -192,7 +213,7 @@ impl Config {
 
     /// The shutdown that these settings describe.
     pub(crate) fn shutdown(&self) -> Result<Shutdown, Refusal> {
-        let mut builder = self.builder().version(env!("CARGO_PKG_VERSION"));
+        let mut builder = self.builder().version(VERSION);
         if let Some(path) = &self.shutdown_report {
             builder = builder.report_file(path);
         }

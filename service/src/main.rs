@@ -50,6 +50,8 @@ async fn run(signals: Signals) -> Result<Report, Refusal> {
     let final_metrics = config.final_metrics()?;
     let traces = config.traces(&final_metrics)?;
     let _flushed_last = telemetry::init_logging(config.log_format, traces.as_ref());
+    #[cfg(feature = "sabotage")]
+    config.sabotage();
     #[cfg(feature = "tls")]
     let tls = config.tls.tls()?;
     #[cfg(not(feature = "tls"))]

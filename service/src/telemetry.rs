@@ -20,7 +20,10 @@ use tracing_subscriber::{
 };
 use winddown::{Report, Shutdown};
 
-use crate::traces::{self, Traces};
+use crate::{
+    config::VERSION,
+    traces::{self, Traces},
+};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -94,7 +97,7 @@ fn prometheus() -> Result<PrometheusBuilder, BuildError> {
 fn record_build_info() {
     describe_gauge!("build_info", "1, labelled with the version and revision of this build");
     let revision = option_env!("GIT_REVISION").unwrap_or("unknown");
-    gauge!("build_info", "version" => env!("CARGO_PKG_VERSION"), "revision" => revision).set(1);
+    gauge!("build_info", "version" => VERSION, "revision" => revision).set(1);
 }
 
 /// What a scraper gets: beside what is counted all along, what the process and its runtime are like right now.
@@ -151,6 +154,6 @@ mod tests {
         let recorder = prometheus().expect("the buckets are not empty").build_recorder();
         with_local_recorder(&recorder, record_build_info);
         let text = recorder.handle().render();
-        assert!(text.contains(concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")), "{text}");
+        assert!(text.contains(&format!("version=\"{VERSION}\"")), "{text}");
     }
 }

@@ -117,7 +117,7 @@ impl Traces {
 fn resource() -> Resource {
     let resource = Resource::builder_empty()
         .with_service_name(NAME)
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attribute(KeyValue::new("service.version", crate::config::VERSION))
         .with_detectors(&[Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())]);
     match env::var("OTEL_SERVICE_NAME") {
         Ok(name) if !name.is_empty() => resource.with_service_name(name).build(),

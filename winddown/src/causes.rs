@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{lifecycle::Cause, signal::Signal};
+use crate::{
+    lifecycle::Cause,
+    sabotage::{self, Fault},
+    signal::Signal,
+};
 
 /// What a repeated signal does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +75,9 @@ impl Causes {
                 (Stage::Stopping { signalled: Some(now) }, Decision::Nothing)
             }
             (Stage::Stopping { signalled: Some(first) }, Cause::Signal { signal })
-                if self.second == SecondSignal::Force && now >= first + DEBOUNCE =>
+                if self.second == SecondSignal::Force
+                    && now >= first + DEBOUNCE
+                    && !sabotage::is(Fault::SecondSignalIgnored) =>
             {
                 (Stage::Forced { since: now }, Decision::Force(signal))
             }

@@ -24,6 +24,7 @@ use crate::{
     metrics,
     report::{PhaseReport, Report},
     running::{ABORT, halves},
+    sabotage::{self, Fault},
     signal::Signals,
     waits,
 };
@@ -115,12 +116,16 @@ impl Coordinator {
 
     /// The listeners close, and what is in flight finishes, is cancelled, is aborted.
     async fn drain(&self) {
+        if sabotage::is(Fault::DrainIsOpen) {
+            return self.phase(Phase::Drain, Duration::ZERO, async { true }).await;
+        }
         let (inner, servers) = (&self.inner, self.inner.close_servers());
         let (budget, cancel_grace) = (inner.budget.part(Part::Drain), inner.budget.part(Part::CancelGrace));
+        let given_up = if sabotage::is(Fault::NoDeadline) { Duration::MAX } else { budget };
         self.phase(Phase::Drain, budget, async {
             let side_by_side = servers.into_iter().map(|running| {
                 let inner = inner.clone();
-                async move { running.drained(inner.forced_within(budget), cancel_grace).await }
+                async move { running.drained(inner.forced_within(given_up), cancel_grace).await }
             });
             let drained = side_by_side.collect::<JoinSet<bool>>().join_all().await;
             drained.into_iter().all(|in_time| in_time)

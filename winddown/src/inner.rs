@@ -30,10 +30,12 @@ use crate::{
     metrics,
     report::{PhaseReport, Report},
     running::Running,
+    sabotage::{self, Fault},
     scrapes::{LastScrape, Scrapes},
     server::{Server, close::ListenerReport, transport::Transport},
     signal::Signal,
     sync::lock,
+    sys,
     tasks::{TaskStatus, Tasks},
     tokens::Tokens,
     totals::Totals,
@@ -119,6 +121,7 @@ impl Inner {
     pub(crate) fn ask(self: &Arc<Self>, cause: Cause) {
         let decision = lock(&self.causes).weigh(cause.clone(), Instant::now());
         match decision {
+            Decision::Stop(_) if sabotage::is(Fault::ExitOnSignal) => sys::exit_now(0),
             Decision::Stop(cause) => {
                 // First: a receiver of `ShutdownHandle::watch` that is borrowed for ever keeps the stop from being noted.
                 if let Some(alarm) = self.alarm.get() {

@@ -86,6 +86,11 @@ pub mod metrics;
 mod readiness;
 mod report;
 mod running;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
+#[cfg(feature = "sabotage")]
+#[doc(hidden)]
+pub mod sabotage;
 mod scrapes;
 mod server;
 mod shutdown;

@@ -3,7 +3,10 @@
 //! Readiness is the one that a stop takes away, at T0 and before anything else: a balancer needs time to look away.
 //! Liveness stays: a process that drains is not to be killed for it.
 
-use crate::lifecycle::{Lifecycle, Phase};
+use crate::{
+    lifecycle::{Lifecycle, Phase},
+    sabotage::{self, Fault},
+};
 use std::sync::Arc;
 
 /// Answers the three probes. Cheap to clone.
@@ -24,6 +27,9 @@ impl Readiness {
 
     /// Whether new traffic is wanted: started, and no stop asked for.
     pub fn is_ready(&self) -> bool {
+        if sabotage::is(Fault::StaysReady) {
+            return self.is_started();
+        }
         self.phase() == Phase::Running && self.lifecycle.status().stop.is_none()
     }
 

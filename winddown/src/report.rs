@@ -17,6 +17,7 @@ use crate::{
     hook::HookReport,
     http::in_flight::RequestStatus,
     lifecycle::{Cause, Phase},
+    sabotage::{self, Fault},
     scrapes::LastScrape,
     server::close::ListenerReport,
     signal::{Forwarding, Signal},
@@ -112,7 +113,7 @@ impl Report {
     }
 
     fn judge(&self) -> u8 {
-        if self.cause.is_failure() {
+        if self.cause.is_failure() || sabotage::is(Fault::WrongExitCode) {
             Self::FAILED
         } else if let Some(signal) = self.forced_by {
             128 + signal.number()

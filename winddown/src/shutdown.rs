@@ -16,6 +16,7 @@ use crate::{
     readiness::Readiness,
     report::Report,
     running::Running,
+    sabotage::{self, Fault},
     server::{Server, accept, address::Address, listener::Listener},
     signal::Signals,
     status::{self, Status},
@@ -73,7 +74,8 @@ impl Shutdown {
     ///
     /// As [`Shutdown::hook`].
     pub fn step(&self, phase: Phase, step: impl Into<Step>) {
-        self.inner.hooks.add(phase, step.into());
+        let released_first = phase == Phase::Release && sabotage::is(Fault::ReleasedFirst);
+        self.inner.hooks.add(if released_first { Phase::LameDuck } else { phase }, step.into());
     }
 
     /// Spawns a background task: tracked, named, told at T0, awaited in the background phase. A panic ends the task, is

@@ -1,7 +1,7 @@
-//! The control: the same routes on stock `axum::serve` with its graceful shutdown, and nothing else.
+//! The control: the same routes on a stock server with its graceful shutdown, and nothing else.
 //!
-//! It keeps a ledger only so that what it loses can be called by its name. `HTTP_ADDR` says where it listens,
-//! `AUDIT_LOG` where its ledger goes.
+//! The server is `axum::serve`, or with the argument `axum-server` that crate's. It keeps a ledger only so that what it loses can be
+//! called by its name. `HTTP_ADDR` says where it listens, `AUDIT_LOG` where its ledger goes.
 //!
 //! - `GET /hello`: answers at once
 //! - `GET /work/{ms}`: answers after that many milliseconds
@@ -30,6 +30,7 @@ use axum::{
     routing::{get, post},
     serve::IncomingStream,
 };
+use axum_server::Handle;
 use futures_util::{StreamExt, stream};
 use http_body::{Body as _, Frame, SizeHint};
 use serde::Deserialize;
@@ -41,6 +42,9 @@ use tokio::{
     time::sleep,
 };
 use winddown::audit::{AuditLog, Event, Outcome};
+
+/// axum-server waits so long for requests in flight; `axum::serve` without an end.
+const GRACE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -60,11 +64,27 @@ async fn main() -> anyhow::Result<()> {
     let app = app.layer(middleware::from_fn(with_request_id));
 
     let listener = TcpListener::bind(address).await?;
-    axum::serve(listener, app.into_make_service_with_connect_info::<Connection>())
-        .with_graceful_shutdown(async move {
-            terminate.recv().await;
-        })
-        .await?;
+    let app = app.into_make_service_with_connect_info::<Connection>();
+    match env::args().nth(1).as_deref() {
+        None => {
+            let terminated = async move {
+                terminate.recv().await;
+            };
+            axum::serve(listener, app).with_graceful_shutdown(terminated).await?;
+        }
+        Some("axum-server") => {
+            let handle = Handle::new();
+            tokio::spawn({
+                let handle = handle.clone();
+                async move {
+                    terminate.recv().await;
+                    handle.graceful_shutdown(Some(GRACE));
+                }
+            });
+            axum_server::from_tcp(listener.into_std()?)?.handle(handle).serve(app).await?;
+        }
+        Some(other) => anyhow::bail!("{other} is no server: say axum-server, or nothing for axum::serve"),
+    }
     Ok(())
 }
 
@@ -121,6 +141,18 @@ struct Connection(u64);
 
 impl Connected<IncomingStream<'_, TcpListener>> for Connection {
     fn connect_info(_: IncomingStream<'_, TcpListener>) -> Self {
+        Self::next()
+    }
+}
+
+impl Connected<SocketAddr> for Connection {
+    fn connect_info(_: SocketAddr) -> Self {
+        Self::next()
+    }
+}
+
+impl Connection {
+    fn next() -> Self {
         static ACCEPTED: AtomicU64 = AtomicU64::new(0);
         Self(ACCEPTED.fetch_add(1, Ordering::Relaxed) + 1)
     }

@@ -45,7 +45,8 @@ const DURATIONS: [&str; 13] = [
     "SETTLE_LEASE",
     "SETTLE_TAKES",
 ];
-const WORDS: [&str; 5] = ["FAREWELL", "SECOND_SIGNAL", "ENABLE_FAULTS", "FAULT_HOOK", "RUST_LOG"];
+/// SABOTAGE is one where the service has the feature of that name, and nothing elsewhere.
+const WORDS: [&str; 6] = ["FAREWELL", "SECOND_SIGNAL", "ENABLE_FAULTS", "FAULT_HOOK", "RUST_LOG", "SABOTAGE"];
 
 /// A signal that stops a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

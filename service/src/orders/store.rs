@@ -93,9 +93,14 @@ impl Store {
                 return Ok(Placed::Before(Order::from(before.fetch_one(&self.pools.reads).await?)));
             }
             query("INSERT INTO outbox (order_id) VALUES ($1)").bind(&id).execute(&mut *transaction).await?;
+            let order = Order { id, key: key.into(), wanted, status: "accepted".into(), settlements: 0 };
+            #[cfg(feature = "sabotage")]
+            if winddown::sabotage::is(winddown::sabotage::Fault::OrderForgotten) {
+                return Ok(Placed::First(order)); // and what was begun is rolled back
+            }
             transaction.commit().await?;
             self.placed.notify_one();
-            Ok(Placed::First(Order { id, key: key.into(), wanted, status: "accepted".into(), settlements: 0 }))
+            Ok(Placed::First(order))
         })
         .await
     }

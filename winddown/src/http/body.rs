@@ -12,7 +12,11 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use crate::{http::in_flight::InFlight, server::connection::Connection};
+use crate::{
+    http::{admission::Stage, in_flight::InFlight},
+    sabotage::{self, Fault},
+    server::connection::Connection,
+};
 
 /// HTTP/2 is given no more at a time. It takes a frame when the client has room for a byte of it, and keeps the rest to itself:
 /// with large frames a request would be over long before its answer has left.
@@ -43,6 +47,11 @@ impl TrackedBody {
 }
 
 impl TrackedBody {
+    fn is_streamed_into_the_drain(&self) -> bool {
+        let drains = |guard: &InFlight| guard.connection().server().stage() == Stage::Drain;
+        self.left.is_none() && self.guard.as_ref().is_some_and(drains)
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
@@ -64,6 +73,12 @@ impl HttpBody for TrackedBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if sabotage::is(Fault::BodyBroken) && self.is_streamed_into_the_drain() {
+            return Poll::Ready(Some(Err(axum::Error::new("sabotage"))));
+        }
+        if sabotage::is(Fault::BodyEndsEarly) && self.is_streamed_into_the_drain() {
+            return Poll::Ready(None);
+        }
         let frame = ready!(self.poll_piece(cx));
         // hyper asks `is_end_stream` after each frame and does not poll again when it is true, so that `None` may
         // never be seen.

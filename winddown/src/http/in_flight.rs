@@ -16,6 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::{
     audit::{Event, Outcome},
     http::{admission::Token, timing::Clock},
+    sabotage::{self, Fault},
     server::{connection::Connection, connections::Listed},
     totals::Totals,
 };
@@ -138,7 +139,13 @@ impl InFlight {
     /// Counts the request, and notes it before its handler can run.
     pub(crate) fn begin(request: Arc<RequestInfo>, token: Token) -> Self {
         let connection = &request.connection;
-        connection.server().audit(|| Event::Enter { connection: connection.id(), id: request.id() });
+        let enter = || Event::Enter { connection: connection.id(), id: request.id() };
+        if !sabotage::is(Fault::EnterOmitted) {
+            connection.server().audit(enter);
+        }
+        if sabotage::is(Fault::EnterTwice) {
+            connection.server().audit(enter);
+        }
         Self::counted(request, token, None)
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 
+use crate::sabotage::{self, Fault};
+
 /// The answer to a request that came after the lame duck: somebody else will serve it, and soon.
 ///
 /// 503 and not 502, which would accuse an upstream. `Retry-After` is RFC 9110 §10.2.3, the body RFC 9457.
@@ -17,7 +19,9 @@ pub(crate) fn rejection(retry_after: Duration) -> Response<Body> {
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+    if !sabotage::is(Fault::RejectedBare) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+    }
     response
 }
 

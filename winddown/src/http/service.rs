@@ -10,7 +10,7 @@ use std::{
 
 use axum::{BoxError, Router, body::Body, routing::future::RouteFuture};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
@@ -19,10 +19,12 @@ use tower_service::Service as _;
 use crate::{
     audit::Event,
     http::{
+        admission::Stage,
         body::{TrackedBody, Upload},
         in_flight::{InFlight, REQUEST_ID, RequestInfo},
         rejection::rejection,
     },
+    sabotage::{self, Fault},
     server::connection::Connection,
 };
 
@@ -70,7 +72,8 @@ where
         if let Some(offer) = request.extensions().get::<OnUpgrade>().filter(|_| request.version() <= Version::HTTP_11) {
             connection.upgrade_is_offered(offer.clone());
         }
-        let Some(token) = connection.admit() else {
+        let refused = sabotage::is(Fault::RejectedBare) && connection.server().stage() == Stage::Drain;
+        let Some(token) = (if refused { None } else { connection.admit() }) else {
             if !request.body().is_end_stream() {
                 connection.cut_upload();
             }
@@ -111,11 +114,21 @@ impl Future for ResponseFuture {
             Progress::Admitted { answer, version, guard } => {
                 let Ok(mut response) = ready!(answer.poll(cx));
                 let mut guard = guard.take().expect(ONCE);
+                let server = guard.connection().server();
+                if sabotage::is(Fault::RejectedAfterwards) && server.stage() == Stage::Drain {
+                    response = rejection(server.transport.retry_after);
+                }
+                if sabotage::is(Fault::FailedAfterwards) && server.stage() == Stage::Drain {
+                    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                }
                 guard.answered(response.status().as_u16(), response.body().is_end_stream());
                 if *version <= Version::HTTP_11 && guard.agrees_to_upgrade(response.status()) {
                     guard.connection().upgrade_is_taken();
                 } else {
                     guard.connection().say_close(*version, &mut response);
+                }
+                if sabotage::is(Fault::HandlerOnly) {
+                    return Poll::Ready(Ok(response.map(TrackedBody::free)));
                 }
                 let length = response.headers().get(header::CONTENT_LENGTH);
                 let length = length.and_then(|length| length.to_str().ok()?.parse().ok());

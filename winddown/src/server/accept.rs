@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     http::{peer::Peer, timing::Clocks},
+    sabotage::{self, Fault},
     server::{
         Server,
         close::{self, ListenerReport, OUT_OF_RESOURCES, is_the_peers},
@@ -25,7 +26,7 @@ pub(crate) fn prepared(router: Router) -> Router {
 }
 
 /// Accepts until the server closes, closes the listener, and waits for the last connection.
-pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Router) -> io::Result<ListenerReport> {
+pub(crate) async fn serve(server: Arc<Server>, mut listener: Listener, router: Router) -> io::Result<ListenerReport> {
     let spawn = |stream: Stream, peer: Peer, slot: Option<OwnedSemaphorePermit>| {
         let serve = drive::run(stream, peer, server.clone(), router.clone(), slot);
         server.connections.tracker().spawn(serve);
@@ -35,6 +36,10 @@ pub(crate) async fn serve(server: Arc<Server>, listener: Listener, router: Route
         () = server.tokens.closing.cancelled() => {}
         () = accept_all(&server, &listener.socket, spawn) => {}
         () = server.keep_certificate_fresh() => {}
+    }
+    if sabotage::is(Fault::PlainClose) {
+        server.connections.drained().await;
+        listener = listener.shared(); // it is not emptied then
     }
     // Whoever probes or scrapes comes again.
     let window = if server.admin { Duration::ZERO } else { server.transport.handshake_window };

@@ -31,6 +31,7 @@ use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::{
     http::service::RequestService,
+    sabotage::{self, Fault},
     server::{
         called::WhenCalled,
         connection::Connection,
@@ -70,6 +71,7 @@ pub(super) fn serve(
             let waiting = connection.wire.waiting();
             connection.wire.taken_back();
             match why {
+                Why::Closing if sabotage::is(Fault::NoFarewell) => return Some((io.into_inner(), Close::Quietly)),
                 Why::Closing => connection.close(if read_buf.is_empty() { heard.into() } else { waiting.max(1) }),
                 Why::SlowHead if begun => return Some((io.into_inner(), Close::RequestTimeout)),
                 Why::Idle if !heard => {
@@ -156,6 +158,10 @@ impl<'a> Rest<'a> {
     fn poll(&mut self, cx: &mut Context<'_>, conn: &mut Http1) -> Poll<Turn> {
         let mut at_rest_before = None;
         loop {
+            let closing = || self.connection.tokens().closing.is_cancelled();
+            if sabotage::is(Fault::NoFarewell) && closing() && !self.connection.is_busy() {
+                return Poll::Ready(Turn::AtRest(Why::Closing));
+            }
             if Pin::new(&mut *conn).poll(cx).is_ready() {
                 return Poll::Ready(Turn::Ended);
             }

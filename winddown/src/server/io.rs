@@ -18,7 +18,11 @@ use tokio::{
 };
 use tokio_util::{sync::WaitForCancellationFutureOwned, task::task_tracker::TaskTrackerToken};
 
-use crate::server::{connection::Connection, linger::Linger, stream::Stream};
+use crate::{
+    http::admission::Stage,
+    sabotage::{self, Fault},
+    server::{connection::Connection, linger::Linger, stream::Stream},
+};
 
 /// Longest time that the last word may take to leave: it is far smaller than any socket's send buffer.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -128,6 +132,21 @@ impl Io {
         }
     }
 
+    /// Whether a fault keeps answers back.
+    fn is_mute(&self) -> bool {
+        sabotage::is(Fault::AnswerUnsent) && self.connection.server().stage() == Stage::Drain
+    }
+
+    /// Tells an HTTP/2 client, falsely and between two frames, that none of its streams was processed.
+    fn go_away_too_low(&mut self, cx: &mut Context<'_>) {
+        /// RFC 9113 §6.8: eight bytes, GOAWAY, no flags, stream 0; last stream 0, no error.
+        const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+        if self.connection.server().stage() == Stage::Drain && self.connection.wire.speaks_http2() {
+            let _ = Pin::new(&mut self.stream).poll_write(cx, &GOAWAY);
+        }
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.is_none() {
             let upload_was_cut = self.connection.wire.has_cut_upload();
@@ -176,6 +195,9 @@ impl AsyncRead for Io {
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_aborted(cx)?;
+        if self.is_mute() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         self.connection.wire.writing();
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.or_stalled(cx, written)
@@ -187,6 +209,9 @@ impl AsyncWrite for Io {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_aborted(cx)?;
+        if self.is_mute() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         self.connection.wire.writing();
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
         self.or_stalled(cx, written)
@@ -201,6 +226,9 @@ impl AsyncWrite for Io {
         ready!(self.or_stalled(cx, flushed))?;
         // hyper flushes the socket only when its own buffer is empty, and tries to empty it in the turn that fills it.
         self.connection.wire.flushed();
+        if sabotage::is(Fault::GoawayTooLow) {
+            self.go_away_too_low(cx);
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -111,6 +111,10 @@ impl Wire {
         let _ = self.frames.set(Mutex::default());
     }
 
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.frames.get().is_some()
+    }
+
     /// How many PINGs the peer has answered.
     pub(super) fn pongs(&self) -> u32 {
         let pongs = |frames: &Mutex<Frames>| lock(frames).pongs();
