@@ -237,10 +237,7 @@ mod tests {
                 Event::Intent { connection: 12, sequence: 4, reused: true, protocol, kind, id },
                 "8 intent 12 4 reused h1 slow 3f2a-0-7",
             ),
-            (
-                Event::Outcome { class: Class::Ok, status: Some(200), detail: None, id },
-                "8 outcome ok 200 - 3f2a-0-7",
-            ),
+            (Event::Outcome { class: Class::Ok, status: Some(200), detail: None, id }, "8 outcome ok 200 - 3f2a-0-7"),
             (
                 Event::Outcome { class: Class::NoResponse, status: None, detail: Some("eof"), id },
                 "8 outcome no_response - eof 3f2a-0-7",
