@@ -96,7 +96,7 @@ pub struct Config {
     pub baseline_file: Option<String>,
     /// A rule of goose's that decides whether the run has passed, such as p95<500ms or error-rate<1%. Judged at the end.
     /// May be repeated.
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", value_parser = threshold)]
     pub threshold: Vec<String>,
     /// Leaves out goose's tables at the end.
     #[arg(long)]
@@ -142,6 +142,19 @@ fn path(text: &str) -> Result<String, BadValue> {
 fn report_file(text: &str) -> Result<String, BadValue> {
     let fits = [".html", ".htm", ".json", ".md"].iter().any(|ending| text.ends_with(ending));
     fits.then(|| text.to_owned()).ok_or_else(|| BadValue("end it in .html, .json or .md".into()))
+}
+
+/// The shape of a rule, so that a mistake is found before anything is written; goose reads it in full.
+fn threshold(text: &str) -> Result<String, BadValue> {
+    let fits = text.find(['<', '>']).is_some_and(|end| {
+        let metric = text[..end].trim();
+        let known = ["avg", "max", "error-rate", "rps"].contains(&metric)
+            || metric.strip_prefix('p').is_some_and(|share| share.parse::<f64>().is_ok());
+        known && text[end + 1..].trim_start_matches('=').trim_start().starts_with(|c: char| c.is_ascii_digit())
+    });
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        BadValue("give pNN, avg, max, error-rate or rps, then <, <=, > or >=, then a number, such as p95<500ms".into())
+    })
 }
 
 #[cfg(test)]
@@ -221,6 +234,8 @@ mod tests {
             ("--test-plan", "10,10s", "let the last step lead to 0 users"),
             ("--test-plan", "0,10s", "it starts nobody"),
             ("--test-plan", "10,1500ms;0,1s", "WHOLE SECONDS"),
+            ("--threshold", "pp<3", "such as p95<500ms"),
+            ("--threshold", "p95", "such as p95<500ms"),
             ("--rate", "0/s", "such as 2000/s"),
             ("--rate", "5/h", "or 30/m"),
         ] {

@@ -56,8 +56,8 @@ pub enum RunError {
         source: io::Error,
     },
     /// goose cannot do what it is asked for, or cannot write a report.
-    #[error("goose failed: {0}")]
-    Goose(#[source] Box<GooseError>),
+    #[error("goose: {}", told(.0))]
+    Goose(Box<GooseError>),
     /// The users did not end in time.
     #[error("the users did not end within {} s of --run-time", (LAST_REQUESTS + REPORTS).as_secs())]
     Overrun,
@@ -66,6 +66,14 @@ pub enum RunError {
 impl From<GooseError> for RunError {
     fn from(error: GooseError) -> Self {
         Self::Goose(Box::new(error))
+    }
+}
+
+/// What goose says of an error; of an option it says nothing but that there is one.
+fn told(error: &GooseError) -> String {
+    match error {
+        GooseError::InvalidOption { option, value, detail } => format!("{option} {value:?} is refused: {detail}"),
+        _ => error.to_string(),
     }
 }
 

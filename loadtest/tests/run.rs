@@ -201,6 +201,10 @@ fn a_bad_value_ends_with_78_and_an_unwritable_ledger_with_1() {
     assert_eq!(loadtest(&["--iterations", "3"]).status.code(), Some(78), "goose's, and left out");
     assert_eq!(loadtest(&["--help"]).status.code(), Some(0));
 
+    let misfit = loadtest(&["--baseline-file", "/no/such/report.json", "--run-time", "1s"]);
+    assert_eq!(misfit.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&misfit.stderr).contains("/no/such/report.json"));
+
     let unwritable = loadtest(&["--ledger", "/no/such/folder/ledger"]);
     assert_eq!(unwritable.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unwritable.stderr).contains("--ledger /no/such/folder/ledger"));
