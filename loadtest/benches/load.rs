@@ -1,13 +1,13 @@
 //! What `loadtest` gets out of a machine that it shares with its server, beside `wrk`, and what the ledger takes of it.
 //!
 //! All loads of a round are on the same server, one after the other. A ratio is of one round; the table has the medians.
+//! Where other work wants the cores, look at the CPU time of a request: it hardly changes.
 //! Without `wrk` its columns are left out. `LOAD_ROUNDS` and `LOAD_SECONDS` size it.
 
 use std::{
-    env, io,
+    env, fs, io,
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use axum::{Router, routing::get};
@@ -57,13 +57,21 @@ impl Drop for Server {
     }
 }
 
-/// What a round has measured, in requests a second.
+/// What a round has measured.
 struct Round {
-    kept: f64,
-    without_ledger: f64,
-    without_goose: f64,
-    fresh: f64,
-    wrk: Option<[f64; 2]>,
+    kept: Measured,
+    without_ledger: Measured,
+    without_goose: Measured,
+    fresh: Measured,
+    wrk: Option<[Measured; 2]>,
+}
+
+/// What a program made of its time.
+#[derive(Clone, Copy)]
+struct Measured {
+    per_second: f64,
+    /// What it took of the cores for one request, the server's share left out, in microseconds.
+    cpu: f64,
 }
 
 fn compare() {
@@ -86,19 +94,20 @@ fn compare() {
             wrk: has_wrk.then(|| [wrk(server.1, seconds, &[]), wrk(server.1, seconds, &["-H", "Connection: close"])]),
         })
         .collect();
-    let row = |name: &str, measured: &dyn Fn(&Round) -> f64, beside: &dyn Fn(&Round) -> Option<f64>| {
-        let ratios = rounds.iter().filter_map(|round| Some(measured(round) / beside(round)?));
-        let ratio = median(ratios).map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}"));
-        let each = median(rounds.iter().map(measured)).unwrap_or_default();
-        println!("| {name} | {each:.0} | {ratio} |");
+    let row = |name: &str, measured: fn(&Round) -> Measured, beside: fn(&Round) -> Option<Measured>| {
+        let of = |what: fn(Measured) -> f64| {
+            let ratio = median(rounds.iter().filter_map(|round| Some(what(measured(round)) / what(beside(round)?))));
+            let each = median(rounds.iter().map(|round| what(measured(round)))).unwrap_or_default();
+            (each, ratio.map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}")))
+        };
+        let ((per_second, rate_ratio), (cpu, cpu_ratio)) = (of(|round| round.per_second), of(|round| round.cpu));
+        println!("| {name} | {per_second:.0} | {rate_ratio} | {cpu:.1} µs | {cpu_ratio} |");
     };
-    println!(
-        "| {CONNECTIONS} connections, a second | loadtest | of wrk, or of the row with the ledger |\n|---|---:|---:|"
-    );
-    row("requests, with the ledger", &|round| round.kept, &|round| Some(round.wrk?[0]));
-    row("requests, without the ledger", &|round| round.without_ledger, &|round| Some(round.kept));
-    row("requests, with the ledger, goose told nothing", &|round| round.without_goose, &|round| Some(round.kept));
-    row("new connections, with the ledger", &|round| round.fresh, &|round| Some(round.wrk?[1]));
+    println!("| {CONNECTIONS} connections | a second | ratio | CPU time of one | ratio |\n|---|---:|---:|---:|---:|");
+    row("requests, with the ledger · to wrk", |round| round.kept, |round| Some(round.wrk?[0]));
+    row("without the ledger · to with it", |round| round.without_ledger, |round| Some(round.kept));
+    row("goose told nothing · to told all", |round| round.without_goose, |round| Some(round.kept));
+    row("new connections, with the ledger · to wrk", |round| round.fresh, |round| Some(round.wrk?[1]));
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -107,8 +116,9 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// Requests a second of a run, all of which went well.
-fn loadtest(server: SocketAddr, seconds: u64, flags: &[&str]) -> f64 {
+/// A run, all of whose requests went well.
+fn loadtest(server: SocketAddr, seconds: u64, flags: &[&str]) -> Measured {
+    let before = cpu_of_children();
     let said = Command::new(env!("CARGO_BIN_EXE_loadtest"))
         .args([
             &format!("--host=http://{server}"),
@@ -122,10 +132,12 @@ fn loadtest(server: SocketAddr, seconds: u64, flags: &[&str]) -> f64 {
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     // loadtest: ok 211234
     let count = said.lines().last().and_then(|line| line.strip_prefix("loadtest: ok ")?.parse::<f64>().ok());
-    count.unwrap_or_else(|| panic!("not all went well:\n{said}")) / Duration::from_secs(seconds).as_secs_f64()
+    let count = count.unwrap_or_else(|| panic!("not all went well:\n{said}"));
+    Measured { per_second: count / seconds as f64, cpu: (cpu_of_children() - before) * 1e6 / count }
 }
 
-fn wrk(server: SocketAddr, seconds: u64, flags: &[&str]) -> f64 {
+fn wrk(server: SocketAddr, seconds: u64, flags: &[&str]) -> Measured {
+    let before = cpu_of_children();
     let said = Command::new("wrk")
         .args(["--threads=1", &format!("--connections={CONNECTIONS}"), &format!("--duration={seconds}")])
         .args(flags)
@@ -135,5 +147,16 @@ fn wrk(server: SocketAddr, seconds: u64, flags: &[&str]) -> f64 {
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     // Requests/sec:  76031.22
     let rate = said.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok());
-    rate.unwrap_or_else(|| panic!("wrk says nothing of its rate:\n{said}"))
+    let per_second: f64 = rate.unwrap_or_else(|| panic!("wrk says nothing of its rate:\n{said}"));
+    Measured { per_second, cpu: (cpu_of_children() - before) * 1e6 / (per_second * seconds as f64) }
+}
+
+/// The seconds on a core that those children have had that have ended, and been waited for.
+fn cpu_of_children() -> f64 {
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").expect("this is Linux");
+    // Behind the name, which may have spaces: cutime and cstime are the 14th and 15th.
+    let (_, fields) = stat.rsplit_once(')').expect("the name stands in brackets");
+    let ticks = fields.split_whitespace().skip(13).take(2).map(|field| field.parse::<f64>().expect("a number"));
+    ticks.sum::<f64>() / TICKS_A_SECOND
 }
