@@ -322,5 +322,5 @@ fn a_stall_shows_in_the_times_of_the_open_model_as_those_who_wait_would_see_it()
     let (p50, p90, p99) = (percentile(row, 0.5), percentile(row, 0.9), percentile(row, 0.99));
     // A fifth of all were due in the stall: those at its begin waited for all of it, and of those one in a hundred is.
     // Four users that wait for their answers would have met it four times, of two thousand.
-    assert!(p99 > 20 * p50.max(1) && p90 > 5 * p50.max(1), "p50 {p50}, p90 {p90}, p99 {p99}");
+    assert!(p99 > 50 * p50.max(1) && p90 > 5 * p50.max(1), "p50 {p50}, p90 {p90}, p99 {p99}");
 }
