@@ -48,6 +48,10 @@ bench-request:
 bench-paths:
     cargo bench --package benches --bench paths
 
+# Requests and new connections a second of loadtest, with its ledger and without, beside wrk; LOAD_ROUNDS and LOAD_SECONDS size it
+bench-load:
+    cargo bench --package loadtest --bench load
+
 # The same router on winddown, axum::serve and axum-server, and docs/peers.svg; needs wrk and h2load; PEERS_ROUNDS, PEERS_SECONDS and PEERS_CONNECTIONS size it
 bench-peers:
     PEERS_PLOT=docs/peers.svg cargo bench --package benches --bench peers

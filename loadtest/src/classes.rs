@@ -2,7 +2,11 @@
 
 mod h2;
 
-use std::{path::Path, sync::atomic::AtomicU32, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use clap::Parser;
 use tokio::{
@@ -67,7 +71,7 @@ async fn read_request(stream: &mut TcpStream) -> bool {
 }
 
 struct Bench {
-    load: Load,
+    load: Arc<Load>,
     _folder: tempfile::TempDir,
 }
 
@@ -77,7 +81,7 @@ impl Bench {
         let host = format!("http://127.0.0.1:{port}");
         let common = ["loadtest", "--ledger", "unused", "--host", &host, "--run-id", "t", "--fresh", "0"];
         let config = Config::try_parse_from(common.iter().chain(flags)).expect("the flags fit");
-        Self { load: load(&folder.path().join("ledger"), config), _folder: folder }
+        Self { load: Arc::new(load(&folder.path().join("ledger"), config)), _folder: folder }
     }
 }
 
@@ -90,6 +94,8 @@ fn load(ledger: &Path, config: Config) -> Load {
         until: last,
         last,
         active: AtomicU32::new(0),
+        timetable: None,
+        times: None,
         config,
     }
 }
@@ -104,7 +110,10 @@ async fn outcomes(flags: &[&str], scripts: &[&[Step]], rounds: usize) -> Vec<(Cl
         let mut seen = Vec::new();
         while seen.len() < rounds {
             seen.extend(
-                user.round().await.iter().map(|answer| (answer.verdict.class, answer.verdict.detail.unwrap_or("-"))),
+                user.round_now()
+                    .await
+                    .iter()
+                    .map(|answer| (answer.verdict.class, answer.verdict.detail.unwrap_or("-"))),
             );
         }
         seen
@@ -170,7 +179,7 @@ async fn a_digest_that_differs_is_truncated() {
         stream
     };
     let mut user = User::new(&bench.load, 0);
-    let (_stream, answers) = tokio::join!(server, user.round());
+    let (_stream, answers) = tokio::join!(server, user.round_now());
     let verdict = answers[0].verdict;
     assert_eq!((verdict.class, verdict.detail), (Class::Truncated, Some("digest")));
 }
@@ -226,7 +235,7 @@ async fn a_closed_port_is_refused() {
     drop(listener);
     for h2 in ["0", "100"] {
         let bench = Bench::new(port, &["--h2", h2]);
-        let answers = User::new(&bench.load, 0).round().await;
+        let answers = User::new(&bench.load, 0).round_now().await;
         assert!(answers.iter().all(|answer| answer.verdict.class == Class::Refused), "{answers:?}");
         assert!(answers.iter().all(|answer| answer.verdict.is_refused_connect()), "{answers:?}");
     }
@@ -240,9 +249,9 @@ async fn a_request_is_never_sent_on_a_connection_that_was_seen_to_end() {
         let bench = Bench::new(port, &["--h2", "0", "--mix", "fast=1"]);
         let mut user = User::new(&bench.load, 0);
         let client = async {
-            assert_eq!(user.round().await[0].verdict.class, Class::Ok);
+            assert_eq!(user.round_now().await[0].verdict.class, Class::Ok);
             user.kept_connection_ends().await;
-            user.round().await[0].verdict
+            user.round_now().await[0].verdict
         };
         let scripts: [&[Step]; 1] = [&[Answer(HELLO), Unasked(parting)]];
         let ((), verdict) = tokio::join!(scripted(listener, &scripts), client);

@@ -1,30 +1,48 @@
 //! What a run is asked to do: the command line, parsed into values that cannot be wrong.
 
+mod left_out;
+mod plan;
 mod value;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{
+    Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use http::Uri;
 
+pub use plan::{Arrivals, Rate, TestPlan};
 pub use value::{BadValue, Host, Mix, RunId, SlowMs, StreamShape};
 
 /// Loads an HTTP server and writes down what came of every single request.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "loadtest", version, about, max_term_width = 120)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the switches of a command line")]
 pub struct Config {
     /// The server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(short = 'H', long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub host: Host,
-    /// The client's ledger, written anew.
+    /// The client's ledger, written anew. Without it requests are only counted.
     #[arg(long, value_name = "FILE")]
-    pub ledger: PathBuf,
+    pub ledger: Option<PathBuf>,
     /// Users that send at the same time, each over its own connection.
-    #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(short, long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub users: u32,
     /// The time after which no request is begun. The process ends within 10 s of it.
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    #[arg(short = 't', long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub run_time: Duration,
+    /// Users over time, in place of --users and --run-time: steps of a number and the time to reach it in. Example:
+    /// 100,10s;100,1m;0,10s.
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["users", "run_time", "rate", "until_refused"])]
+    pub test_plan: Option<TestPlan>,
+    /// Sends so many requests a second, whatever becomes of those before (an open model); the users are what carries
+    /// them. Times are counted from when a request was due. Without it each user sends when it has its answer.
+    #[arg(long, value_name = "N/s")]
+    pub rate: Option<Rate>,
+    /// How the times lie at which requests are due.
+    #[arg(long, value_enum, default_value_t, requires = "rate")]
+    pub arrivals: Arrivals,
     /// The time a request may take, from the connect to the last byte of the response.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub request_timeout: Duration,
@@ -71,6 +89,44 @@ pub struct Config {
     /// A goose report, by its ending: .html, .json or .md. May be repeated.
     #[arg(long, value_name = "FILE", value_parser = report_file)]
     pub report_file: Vec<String>,
+    /// A line at the top of the reports.
+    #[arg(long, value_name = "TEXT", requires = "report_file")]
+    pub notes: Option<String>,
+    /// An earlier report (.json) that the reports are compared with.
+    #[arg(long, value_name = "FILE")]
+    pub baseline_file: Option<String>,
+    /// A rule of goose's that decides whether the run has passed, such as p95<500ms or error-rate<1%. Judged at the end.
+    /// May be repeated.
+    #[arg(long, value_name = "RULE", value_parser = threshold)]
+    pub threshold: Vec<String>,
+    /// Leaves out goose's tables at the end.
+    #[arg(long)]
+    pub no_print_metrics: bool,
+    /// Tells goose nothing of requests: no tables, no reports. Only for the last tenth of speed.
+    #[arg(long, conflicts_with_all = ["report_file", "baseline_file", "threshold"])]
+    pub no_metrics: bool,
+}
+
+impl Config {
+    /// Reads a command line. An option that goose has and `loadtest` has not is refused with what to use instead.
+    pub fn from_command_line(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(args).map_err(|mut error| {
+            if error.kind() == ErrorKind::UnknownArgument
+                && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+                && let Some(remedy) = left_out::remedy(flag.trim_start_matches('-'))
+            {
+                let remedy = format!("loadtest leaves this option of goose's out: {remedy}").into();
+                error.remove(ContextKind::SuggestedArg);
+                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![remedy]));
+            }
+            error
+        })
+    }
+
+    /// From the first request to the time after which none is begun.
+    pub fn length(&self) -> Duration {
+        self.test_plan.as_ref().map_or(self.run_time, TestPlan::length)
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, BadValue> {
@@ -87,6 +143,19 @@ fn path(text: &str) -> Result<String, BadValue> {
 fn report_file(text: &str) -> Result<String, BadValue> {
     let fits = [".html", ".htm", ".json", ".md"].iter().any(|ending| text.ends_with(ending));
     fits.then(|| text.to_owned()).ok_or_else(|| BadValue("end it in .html, .json or .md".into()))
+}
+
+/// The shape of a rule, so that a mistake is found before anything is written; goose reads it in full.
+fn threshold(text: &str) -> Result<String, BadValue> {
+    let fits = text.find(['<', '>']).is_some_and(|end| {
+        let metric = text[..end].trim();
+        let known = ["avg", "max", "error-rate", "rps"].contains(&metric)
+            || metric.strip_prefix('p').is_some_and(|share| share.parse::<f64>().is_ok());
+        known && text[end + 1..].trim_start_matches('=').trim_start().starts_with(|c: char| c.is_ascii_digit())
+    });
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        BadValue("give pNN, avg, max, error-rate or rps, then <, <=, > or >=, then a number, such as p95<500ms".into())
+    })
 }
 
 #[cfg(test)]
@@ -122,6 +191,34 @@ mod tests {
     }
 
     #[test]
+    fn an_option_of_goose_that_is_left_out_is_refused_with_what_to_use_instead() {
+        for (flag, remedy) in
+            [("--iterations=3", "--run-time"), ("--co-mitigation", "--rate"), ("--telnet-port", "run")]
+        {
+            let text = Config::from_command_line(["loadtest", flag]).expect_err("it is left out").to_string();
+            let name = flag.split('=').next().expect("a flag has a name");
+            assert!(text.contains(name) && text.contains(remedy) && text.contains("goose"), "{text}");
+        }
+        let foreign = Config::from_command_line(["loadtest", "--bogus"]).expect_err("nobody has it").to_string();
+        assert!(!foreign.contains("goose"), "{foreign}");
+    }
+
+    #[test]
+    fn what_would_contradict_another_option_is_refused() {
+        for flags in [
+            ["--test-plan=1,1s;0,1s", "--users=2"],
+            ["--test-plan=1,1s;0,1s", "--rate=1/s"],
+            ["--arrivals=constant", "--seed=1"],
+            ["--no-metrics", "--report-file=r.html"],
+        ] {
+            let text =
+                Config::try_parse_from(["loadtest"].iter().chain(&flags)).expect_err("it contradicts").to_string();
+            let name = flags[0].split('=').next().expect("a flag has a name");
+            assert!(text.contains(name), "{text}");
+        }
+    }
+
+    #[test]
     fn a_bad_value_is_refused_with_its_flag_the_value_and_a_remedy() {
         for (flag, value, remedy) in [
             ("--host", "https://a", "such as http://127.0.0.1:8080"),
@@ -139,6 +236,13 @@ mod tests {
             ("--run-id", "a b", "letters, digits"),
             ("--users", "0", "1..=100000"),
             ("--report-file", "report.txt", "end it in .html"),
+            ("--test-plan", "10,10s", "let the last step lead to 0 users"),
+            ("--test-plan", "0,10s", "it starts nobody"),
+            ("--test-plan", "10,1500ms;0,1s", "WHOLE SECONDS"),
+            ("--threshold", "pp<3", "such as p95<500ms"),
+            ("--threshold", "p95", "such as p95<500ms"),
+            ("--rate", "0/s", "such as 2000/s"),
+            ("--rate", "5/h", "or 30/m"),
         ] {
             let text = refusal(flag, value);
             for part in [flag, value, remedy] {

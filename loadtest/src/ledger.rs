@@ -83,24 +83,56 @@ pub fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-impl fmt::Display for Record<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.at)?;
+impl Record<'_> {
+    /// Appends the line, without its newline. It is written twice for every request, so by copies and not by a formatter.
+    pub fn append_to(&self, line: &mut Vec<u8>) {
+        append_number(line, self.at);
         match self.event {
-            Event::Connected { connection, protocol } => write!(f, "connected {connection} {protocol}"),
+            Event::Connected { connection, protocol } => {
+                line.extend_from_slice(b" connected ");
+                append_number(line, connection);
+                append_words(line, [protocol.as_str()]);
+            }
             Event::Intent { connection, sequence, reused, protocol, kind, id } => {
+                line.extend_from_slice(b" intent ");
+                append_number(line, connection);
+                line.push(b' ');
+                append_number(line, sequence);
                 let reused = if reused { "reused" } else { "fresh" };
-                write!(f, "intent {connection} {sequence} {reused} {protocol} {kind} {id}")
+                append_words(line, [reused, protocol.as_str(), kind.as_str(), id]);
             }
             Event::Outcome { class, status, detail, id } => {
-                write!(f, "outcome {class} ")?;
+                line.extend_from_slice(b" outcome ");
+                line.extend_from_slice(class.as_str().as_bytes());
                 match status {
-                    Some(status) => write!(f, "{status}")?,
-                    None => f.write_str("-")?,
+                    Some(status) => {
+                        line.push(b' ');
+                        append_number(line, status);
+                    }
+                    None => line.extend_from_slice(b" -"),
                 }
-                write!(f, " {} {id}", detail.unwrap_or("-"))
+                append_words(line, [detail.unwrap_or("-"), id]);
             }
         }
+    }
+}
+
+fn append_number(line: &mut Vec<u8>, number: impl itoa::Integer) {
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn append_words<const N: usize>(line: &mut Vec<u8>, words: [&str; N]) {
+    for word in words {
+        line.push(b' ');
+        line.extend_from_slice(word.as_bytes());
+    }
+}
+
+impl fmt::Display for Record<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Vec::new();
+        self.append_to(&mut line);
+        f.write_str(std::str::from_utf8(&line).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -193,6 +225,25 @@ mod tests {
         for event in events {
             let record = Record { at: 81_230_145_877, event };
             assert_eq!(Record::parse(&record.to_string()), Ok(record));
+        }
+    }
+
+    #[test]
+    fn a_record_is_written_as_the_documentation_shows_it() {
+        let (protocol, kind, id) = (Protocol::H1, Kind::Slow, "3f2a-0-7");
+        for (event, line) in [
+            (Event::Connected { connection: 13, protocol: Protocol::H2 }, "8 connected 13 h2"),
+            (
+                Event::Intent { connection: 12, sequence: 4, reused: true, protocol, kind, id },
+                "8 intent 12 4 reused h1 slow 3f2a-0-7",
+            ),
+            (Event::Outcome { class: Class::Ok, status: Some(200), detail: None, id }, "8 outcome ok 200 - 3f2a-0-7"),
+            (
+                Event::Outcome { class: Class::NoResponse, status: None, detail: Some("eof"), id },
+                "8 outcome no_response - eof 3f2a-0-7",
+            ),
+        ] {
+            assert_eq!(Record { at: 8, event }.to_string(), line);
         }
     }
 

@@ -7,6 +7,8 @@
 
 pub mod ledger;
 
+#[cfg(feature = "run")]
+mod arrivals;
 #[cfg(all(test, feature = "run"))]
 mod classes;
 #[cfg(feature = "run")]
@@ -18,6 +20,8 @@ mod request;
 #[cfg(feature = "run")]
 mod run;
 #[cfg(feature = "run")]
+mod terminal;
+#[cfg(feature = "run")]
 mod upload;
 #[cfg(feature = "run")]
 mod user;
@@ -25,6 +29,8 @@ mod user;
 mod verdict;
 
 #[cfg(feature = "run")]
-pub use config::{BadValue, Config, Host, Mix, RunId, SlowMs, StreamShape};
+pub use arrivals::{LATE, Punctuality};
+#[cfg(feature = "run")]
+pub use config::{Arrivals, BadValue, Config, Host, Mix, Rate, RunId, SlowMs, StreamShape, TestPlan};
 #[cfg(feature = "run")]
 pub use run::{OVERTIME, RunError, Summary, run};

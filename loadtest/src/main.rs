@@ -1,6 +1,7 @@
 //! `loadtest`: see the library.
 
 use std::{
+    env,
     io::{self, Write},
     os::fd::AsFd,
     process::ExitCode,
@@ -8,14 +9,13 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
-use loadtest::{Config, OVERTIME, run};
+use loadtest::{Config, LATE, OVERTIME, run};
 
 /// The command line was refused (`EX_CONFIG`).
 const REFUSED: u8 = 78;
 
 fn main() -> ExitCode {
-    let config = match Config::try_parse() {
+    let config = match Config::from_command_line(env::args_os()) {
         Ok(config) => config,
         Err(error) => {
             // Nothing is left to do about a standard error that is closed.
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS };
         }
     };
-    end_without_fail(config.run_time + OVERTIME);
+    end_without_fail(config.length() + OVERTIME);
     match load(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -41,6 +41,16 @@ fn load(config: Config) -> anyhow::Result<()> {
     runtime.shutdown_background();
     let words: Vec<_> = summary.outcomes.iter().map(|(class, count)| format!("{class} {count}")).collect();
     eprintln!("loadtest: {}", if words.is_empty() { "no request".into() } else { words.join(", ") });
+    if let Some(times) = summary.punctuality.filter(|times| times.late + times.never > 0) {
+        eprintln!(
+            "loadtest: of {} requests that were due, {} were begun more than {} ms late (at most {} ms) and {} never: raise --users or lower --rate",
+            times.due,
+            times.late,
+            LATE.as_millis(),
+            times.latest.as_millis(),
+            times.never,
+        );
+    }
     Ok(())
 }
 
@@ -56,7 +66,7 @@ fn claim_stdout() -> io::Result<Box<dyn Write + Send>> {
 fn end_without_fail(limit: Duration) {
     thread::spawn(move || {
         thread::sleep(limit);
-        eprintln!("loadtest: not ended {} s after --run-time, giving up", OVERTIME.as_secs());
+        eprintln!("loadtest: not ended {} s after the end of the run, giving up", OVERTIME.as_secs());
         std::process::exit(1);
     });
 }

@@ -2,26 +2,34 @@
 
 use std::{
     fmt::Write as _,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::future::join_all;
 use goose::goose::{GooseUser, TransactionResult};
 use http::Request;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::{
+    arrivals::{Due, Timetable},
     config::Config,
     connection::Connection,
     ledger::{Class, Event, Kind, Ledger, LedgerWriter, Protocol},
     request::{Catalogue, Choices, Question},
+    terminal::Times,
     upload::Upload,
     verdict::{Reply, Sent, Verdict, closes},
 };
 
 /// Between two connects of a user whose connects fail: the ledger shall tell of an outage, not of a busy loop.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a user goes on under a plan before goose is asked whether it is one too many.
+const TURN: Duration = Duration::from_millis(100);
 
 /// What all users of a run share.
 #[derive(Debug)]
@@ -36,14 +44,19 @@ pub(crate) struct Load {
     pub(crate) last: Instant,
     /// Users that are alive.
     pub(crate) active: AtomicU32,
+    /// When requests are due, in the open model.
+    pub(crate) timetable: Option<Timetable>,
+    /// How long requests take, for a terminal.
+    pub(crate) times: Option<Times>,
 }
 
 /// One user.
-pub(crate) struct User<'a> {
-    load: &'a Load,
+pub(crate) struct User {
+    load: Arc<Load>,
     ledger: LedgerWriter,
     choices: Choices,
-    /// What it asks for, all its life: a mix of users keeps its shares in flight however fast each kind is answered.
+    /// What it asks for, all its life: a mix of users keeps its shares in flight however fast each kind is answered. In
+    /// the open model it only carries what is due, and each request has a kind of its own.
     kind: Kind,
     protocol: Protocol,
     /// Opens a new connection for every request.
@@ -52,6 +65,20 @@ pub(crate) struct User<'a> {
     /// `{run}-{user}-`, the begin of its ids.
     prefix: String,
     asked: u64,
+    _alive: Alive,
+}
+
+/// A user between two turns, kept by goose with what else it knows of the user.
+#[derive(Clone)]
+struct Resting(Arc<Mutex<Option<User>>>);
+
+/// A request may be sent.
+#[derive(Clone, Copy, Debug)]
+enum Go {
+    /// The user is free.
+    Now,
+    /// It is due.
+    Due(Due),
 }
 
 /// What goose is told about a request.
@@ -64,49 +91,79 @@ pub(crate) struct Answer {
     keeps: bool,
 }
 
-/// Lets a goose user ask until the run is over.
-pub(crate) async fn live(load: &Load, goose: &mut GooseUser) -> TransactionResult {
-    let _alive = Alive::new(&load.active);
-    let mut user = User::new(load, goose.weighted_users_index as u32);
-    // goose's switch is how an interrupt from the keyboard reaches the users.
-    while Instant::now() < load.until && !goose::is_killswitch_triggered() {
-        let answers = user.round().await;
+/// Lets a goose user ask until the run is over. Under a plan it is only for one turn: goose tells a user that it is one
+/// too many between two of them.
+pub(crate) async fn live(load: &Arc<Load>, goose: &mut GooseUser) -> TransactionResult {
+    let resting = goose.get_session_data::<Resting>().and_then(Resting::wake);
+    let mut user = resting.unwrap_or_else(|| User::new(load, goose.weighted_users_index as u32));
+    let turn = load.config.test_plan.is_some().then(|| Instant::now() + TURN);
+    let until = turn.map_or(load.until, |turn| turn.min(load.until));
+    while let Some(go) = user.go(until).await {
+        let answers = user.round(go).await;
         for answer in &answers {
-            report(goose, user.protocol, answer).await?;
+            load.times.iter().for_each(|times| times.add(answer.elapsed));
+            if !load.config.no_metrics {
+                report(goose, user.protocol, answer).await?;
+            }
         }
         if load.config.until_refused && answers.iter().any(|answer| answer.verdict.is_refused_connect()) {
             break;
         }
     }
+    if let Some(turn) = turn {
+        // Behind the end of the run there is nothing to ask, but goose has yet to see it.
+        sleep_until(turn).await;
+        goose.set_session_data(Resting::new(user));
+    }
     Ok(())
 }
 
-impl<'a> User<'a> {
-    pub(crate) fn new(load: &'a Load, number: u32) -> Self {
+impl Resting {
+    fn new(user: User) -> Self {
+        Self(Arc::new(Mutex::new(Some(user))))
+    }
+
+    fn wake(&self) -> Option<User> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl User {
+    pub(crate) fn new(load: &Arc<Load>, number: u32) -> Self {
         let Config { seed, h2, fresh, .. } = load.config;
         let (protocol, fresh) = role(number, h2, fresh);
         Self {
-            load,
+            load: Arc::clone(load),
             ledger: load.ledger.writer(),
             choices: Choices::new(seed, number.into()),
-            kind: load.config.mix.of_user(number),
+            kind: load.config.mix.of(number),
             protocol,
             fresh,
             kept: None,
             prefix: format!("{}-{number}-", load.run_id),
             asked: 0,
+            _alive: Alive::new(load),
         }
     }
 
+    /// Waits until a request may be sent; `None` when none is to be sent any more.
+    async fn go(&self, until: Instant) -> Option<Go> {
+        if let Some(timetable) = &self.load.timetable {
+            return timetable.next().await.map(Go::Due);
+        }
+        // goose's switch is how an interrupt from the keyboard reaches the users.
+        (Instant::now() < until && !goose::is_killswitch_triggered()).then_some(Go::Now)
+    }
+
     /// One request, or on HTTP/2 some at once; each is in the ledger with its outcome when this returns.
-    pub(crate) async fn round(&mut self) -> Vec<Answer> {
+    async fn round(&mut self, go: Go) -> Vec<Answer> {
         let fresh = || Connection::new(self.ledger.next_connection(), self.protocol);
         let mut connection = self.kept.take().unwrap_or_else(fresh);
-        let size = match self.protocol {
-            Protocol::H1 => 1,
-            Protocol::H2 => 1 + self.choices.next() % u64::from(self.load.config.h2_streams),
+        let size = match (go, self.protocol) {
+            (Go::Due(_), _) | (_, Protocol::H1) => 1,
+            (Go::Now, Protocol::H2) => 1 + self.choices.next() % u64::from(self.load.config.h2_streams),
         };
-        let asks: Vec<_> = (0..size).map(|_| self.ask(&mut connection)).collect();
+        let asks: Vec<_> = (0..size).map(|_| self.ask(&mut connection, go)).collect();
         let limit = (Instant::now() + self.load.config.request_timeout).min(self.load.last);
 
         let opened = timeout_at(limit, connection.open(&self.load.config.host, &self.ledger)).await;
@@ -131,6 +188,12 @@ impl<'a> User<'a> {
         answers
     }
 
+    /// A round of the closed model.
+    #[cfg(test)]
+    pub(crate) async fn round_now(&mut self) -> Vec<Answer> {
+        self.round(Go::Now).await
+    }
+
     #[cfg(test)]
     pub(crate) async fn kept_connection_ends(&mut self) {
         let kept = self.kept.as_mut().and_then(Connection::as_h1);
@@ -138,15 +201,19 @@ impl<'a> User<'a> {
     }
 
     /// Chooses a question and writes the intent down.
-    fn ask(&mut self, connection: &mut Connection) -> Ask {
-        let question = self.load.catalogue.question(self.kind, &mut self.choices);
+    fn ask(&mut self, connection: &mut Connection, go: Go) -> Ask {
+        let kind = match go {
+            Go::Now => self.kind,
+            Go::Due(due) => self.load.config.mix.of(due.number as u32),
+        };
+        let question = self.load.catalogue.question(kind, &mut self.choices);
         let mut id = String::with_capacity(self.prefix.len() + 10);
         id.push_str(&self.prefix);
         write!(id, "{}", self.asked).expect("writing to memory does not fail");
         self.asked += 1;
         let Connection { number, protocol, requests, reused, .. } = *connection;
         connection.requests += 1;
-        self.ledger.write(Event::Intent {
+        let intended = self.ledger.write(Event::Intent {
             connection: number,
             sequence: requests,
             reused,
@@ -154,7 +221,11 @@ impl<'a> User<'a> {
             kind: question.kind,
             id: &id,
         });
-        Ask { question, reused, id, begun: Instant::now() }
+        let begun = match go {
+            Go::Now => intended,
+            Go::Due(due) => due.at,
+        };
+        Ask { question, reused, id, begun }
     }
 
     fn request(&self, ask: &Ask) -> Request<Upload> {
@@ -182,14 +253,16 @@ struct Ask {
     question: Question,
     reused: bool,
     id: String,
-    begun: Instant,
+    /// From when its time is counted: `CLOCK_MONOTONIC`, in nanoseconds.
+    begun: u64,
 }
 
 impl Ask {
     fn end(&self, ledger: &LedgerWriter, verdict: Verdict, keeps: bool) -> Answer {
         let Verdict { class, status, detail } = verdict;
-        ledger.write(Event::Outcome { class, status, detail, id: &self.id });
-        Answer { kind: self.question.kind, verdict, elapsed: self.begun.elapsed(), keeps }
+        let ended = ledger.write(Event::Outcome { class, status, detail, id: &self.id });
+        let elapsed = Duration::from_nanos(ended.saturating_sub(self.begun));
+        Answer { kind: self.question.kind, verdict, elapsed, keeps }
     }
 }
 
@@ -235,18 +308,18 @@ async fn report(goose: &mut GooseUser, protocol: Protocol, answer: &Answer) -> T
 }
 
 /// Counts a user for as long as it lives, however it ends.
-struct Alive<'a>(&'a AtomicU32);
+struct Alive(Arc<Load>);
 
-impl<'a> Alive<'a> {
-    fn new(active: &'a AtomicU32) -> Self {
-        active.fetch_add(1, Ordering::Relaxed);
-        Self(active)
+impl Alive {
+    fn new(load: &Arc<Load>) -> Self {
+        load.active.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
     }
 }
 
-impl Drop for Alive<'_> {
+impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -150,7 +150,7 @@ async fn round(flags: &[&str], requests: usize, frames: &[&[u8]]) -> Vec<Outcome
         server.close().await;
     };
     let mut user = User::new(&bench.load, 0);
-    let ((), answers) = tokio::join!(server, user.round());
+    let ((), answers) = tokio::join!(server, user.round_now());
     outcomes(&answers)
 }
 
@@ -200,7 +200,7 @@ async fn a_goaway_that_does_not_refuse_the_stream_and_then_a_reset_is_no_respons
         server.0.set_zero_linger().expect("a socket can be set to reset");
     };
     let mut user = User::new(&bench.load, 0);
-    let ((), answers) = tokio::join!(server, user.round());
+    let ((), answers) = tokio::join!(server, user.round_now());
     // Its detail depends on whether h2 first reads from the socket or writes to it.
     assert_eq!(answers[0].verdict.class, Class::NoResponse);
 }
@@ -221,7 +221,7 @@ async fn a_stream_that_is_opened_while_the_first_goaway_arrives_is_ok_and_then_n
         server.write(&hello(1)).await;
         server
     };
-    let (mut server, answers) = tokio::join!(first, user.round());
+    let (mut server, answers) = tokio::join!(first, user.round_now());
     assert_eq!(outcomes(&answers), [SERVED]);
 
     // It lies in the client's socket when the stream is opened: no task of the client runs in between.
@@ -230,10 +230,10 @@ async fn a_stream_that_is_opened_while_the_first_goaway_arrives_is_ok_and_then_n
         server.requests(1).await;
         server.write(&hello(3)).await;
     };
-    let ((), answers) = tokio::join!(second, user.round());
+    let ((), answers) = tokio::join!(second, user.round_now());
     assert_eq!(outcomes(&answers), [SERVED]);
 
-    assert_eq!(outcomes(&user.round().await), [NEVER_SENT]);
+    assert_eq!(outcomes(&user.round_now().await), [NEVER_SENT]);
 }
 
 /// Here the user and its connection run on two threads, so that the GOAWAY comes at any point of a request's way.
@@ -255,7 +255,7 @@ async fn the_first_goaway_makes_no_h2_nack_whenever_it_comes() {
         let mut user = User::new(&bench.load, 0);
         let mut open = true;
         while open {
-            for outcome in outcomes(&user.round().await) {
+            for outcome in outcomes(&user.round_now().await) {
                 assert!([SERVED, NEVER_SENT].contains(&outcome), "{outcome:?}");
                 open &= outcome == SERVED;
             }
@@ -305,7 +305,7 @@ async fn an_upload_waits_for_the_window_and_is_sent_whole() {
         server.close().await;
     };
     let mut user = User::new(&bench.load, 0);
-    let ((), answers) = tokio::join!(server, user.round());
+    let ((), answers) = tokio::join!(server, user.round_now());
     assert_eq!(outcomes(&answers), [SERVED]);
 }
 

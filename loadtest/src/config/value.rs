@@ -43,9 +43,9 @@ pub struct StreamShape {
 pub struct BadValue(pub(super) String);
 
 impl Mix {
-    /// What this user asks for. Every prefix of the users has about the shares that were asked for, and so has every
-    /// part of them that is picked by a number's remainder.
-    pub(crate) fn of_user(&self, number: u32) -> Kind {
+    /// What the user of this number asks for, or in the open model the request. Every prefix of the numbers has about the
+    /// shares that were asked for, and so has every part of them that is picked by a remainder.
+    pub(crate) fn of(&self, number: u32) -> Kind {
         // Steps of the golden ratio fill an interval evenly, wherever one stops, and fall into no rhythm.
         let golden = (f64::from(number) * 0.618_033_988_749_895).fract();
         let mut left = (golden * f64::from(self.total)) as u32;
@@ -163,7 +163,7 @@ mod tests {
         for users in [10, 64, 160, 1000] {
             // All of them, and those that speak HTTP/2 when every fourth does.
             for step in [1, 4] {
-                let kinds: Vec<_> = (0..users).step_by(step).map(|user| mix.of_user(user)).collect();
+                let kinds: Vec<_> = (0..users).step_by(step).map(|user| mix.of(user)).collect();
                 let share = |kind| kinds.iter().filter(|of| **of == kind).count() as f64 / kinds.len() as f64;
                 assert!((share(Kind::Fast) - 0.4).abs() < 0.15, "{users} by {step}: {}", share(Kind::Fast));
                 assert!((share(Kind::Slow) - 0.2).abs() < 0.15, "{users} by {step}: {}", share(Kind::Slow));

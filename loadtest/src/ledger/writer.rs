@@ -2,6 +2,8 @@
 //!
 //! Each user appends to a buffer of its own, under a lock that nobody else wants but the flusher thread, and that one
 //! only every [`FLUSH_INTERVAL`]. The load generator is not what gets killed, so memory is safe enough a place.
+//!
+//! A ledger without a file counts and forgets: what it saves is what keeping one costs.
 
 use std::{
     fs::File,
@@ -31,7 +33,8 @@ pub struct Ledger {
 #[derive(Clone, Debug)]
 pub struct LedgerWriter {
     shared: Arc<Shared>,
-    buffer: Arc<Mutex<Vec<u8>>>,
+    /// `None` when there is no file.
+    buffer: Option<Arc<Mutex<Vec<u8>>>>,
 }
 
 /// How far the load has come.
@@ -45,6 +48,8 @@ pub struct Progress {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// There is a file.
+    keeps: bool,
     buffers: Mutex<Vec<Arc<Mutex<Vec<u8>>>>>,
     intents: AtomicU64,
     outcomes: [AtomicU64; Class::ALL.len()],
@@ -57,7 +62,7 @@ impl Ledger {
     /// Creates the file at `path`, or empties it, and starts the flusher.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = File::create(path)?;
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared { keeps: true, ..Shared::default() });
         let flusher = thread::Builder::new().name("ledger".into()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.flush_until_finished(file)
@@ -65,10 +70,15 @@ impl Ledger {
         Ok(Self { shared, flusher: Mutex::new(Some(flusher)) })
     }
 
+    /// A ledger that is kept nowhere, and only counts.
+    pub fn counting() -> Self {
+        Self { shared: Arc::default(), flusher: Mutex::new(None) }
+    }
+
     /// A writer for one more user.
     pub fn writer(&self) -> LedgerWriter {
-        let buffer = Arc::<Mutex<Vec<u8>>>::default();
-        lock(&self.shared.buffers).push(Arc::clone(&buffer));
+        let buffer = self.shared.keeps.then(Arc::<Mutex<Vec<u8>>>::default);
+        lock(&self.shared.buffers).extend(buffer.clone());
         LedgerWriter { shared: Arc::clone(&self.shared), buffer }
     }
 
@@ -104,15 +114,24 @@ impl Drop for Ledger {
 }
 
 impl LedgerWriter {
-    /// Appends one event, stamped with the present time.
-    pub fn write(&self, event: Event<'_>) {
-        let mut buffer = lock(&self.buffer);
-        writeln!(buffer, "{}", Record { at: now(), event }).expect("writing to memory does not fail");
+    /// Appends one event, stamped with the present time, which it returns.
+    pub fn write(&self, event: Event<'_>) -> u64 {
+        let at = if let Some(buffer) = &self.buffer {
+            let mut buffer = lock(buffer);
+            // Under the lock, so that the clones of a writer keep the order of their times.
+            let at = now();
+            Record { at, event }.append_to(&mut buffer);
+            buffer.push(b'\n');
+            at
+        } else {
+            now()
+        };
         match event {
             Event::Intent { .. } => self.shared.intents.fetch_add(1, Ordering::Release),
             Event::Outcome { class, .. } => self.shared.outcomes[class as usize].fetch_add(1, Ordering::Release),
             Event::Connected { .. } => 0,
         };
+        at
     }
 
     /// A number for a connection that is about to be dialled, unique in this ledger.
