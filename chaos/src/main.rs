@@ -6,6 +6,8 @@ use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use chaos::{
     binaries::Binaries,
+    peers,
+    probe::{self, Options, Refused},
     report::Report,
     runner,
     scenario::{BUILT_IN, Scenario, ScenarioError},
@@ -51,6 +53,15 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Says what a restart of any HTTP server loses, as far as clients can tell: `chaos probe -- COMMAND…`.
+    Probe {
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Probes the servers of chaos/peers one after the other, and writes what they lose into one table.
+    Peers(peers::Args),
     /// Lists the built-in scenarios.
     List,
 }
@@ -78,7 +89,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("chaos: {error:#}");
-            ExitCode::from(if error.is::<ScenarioError>() { REFUSED } else { Verdict::Inconclusive.exit_code() })
+            let refused = error.is::<ScenarioError>() || error.is::<Refused>();
+            ExitCode::from(if refused { REFUSED } else { Verdict::Inconclusive.exit_code() })
         }
     }
 }
@@ -95,6 +107,18 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
         Command::Run { files, output } => {
             let scenarios = files.iter().map(|path| Scenario::read(path)).collect::<Result<Vec<_>, _>>()?;
             run(&scenarios, &output)
+        }
+        Command::Probe { options, output } => {
+            options.check()?;
+            listen_for_interrupts()?;
+            let card = probe::run(&options)?;
+            print!("{}", if output.json { card.json()? } else { card.text() });
+            Ok(card.verdict)
+        }
+        Command::Peers(args) => {
+            listen_for_interrupts()?;
+            peers::run(&args)?;
+            Ok(Verdict::Pass)
         }
         Command::List => {
             for (path, text) in BUILT_IN {
