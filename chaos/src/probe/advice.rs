@@ -31,22 +31,28 @@ const ACCEPT_QUEUE: &str = "Go on accepting for a while after the signal, so tha
 const KEEP_ALIVE: &str = "Say `Connection: close` in every answer from the signal on, and close a connection that rests only after it has been \
      silent for a few round trips, with a 408 as farewell. If the server cannot, let the balancer in front take it out \
      first, and wait for longer than its connections rest.";
-const PIPELINE: &str = "Say `Connection: close` only on the last request that has arrived, or answer what lies behind before the close.";
+const PIPELINE: &str =
+    "Say `Connection: close` only on the last request that has arrived, or answer what lies behind before the close.";
 const GOAWAY: &str = "Send GOAWAY with the last-stream-id 2^31-1, wait for a round trip, serve what comes meanwhile, and only then send the \
      final GOAWAY.";
-const NOT_BEGUN: &str = "Leave connections that have not sent a whole head alone for as long as a head may take, and serve their request.";
+const NOT_BEGUN: &str =
+    "Leave connections that have not sent a whole head alone for as long as a head may take, and serve their request.";
 const IN_FLIGHT: &str = "Wait for requests in flight, to the end of their bodies, before the process ends: call the framework's graceful \
      shutdown, and await it in main.";
-const GOODBYE: &str = "Send every WebSocket a close frame with 1001 (going away) and wait for its answer, within a bound.";
-const ERRORS: &str = "Close pools, files and clients only after the last request: what the handlers need was gone too early.";
-const NO_HANDLER: &str = "Install a handler for the signal that stops the listener and waits for the requests, before anything listens.";
+const GOODBYE: &str =
+    "Send every WebSocket a close frame with 1001 (going away) and wait for its answer, within a bound.";
+const ERRORS: &str =
+    "Close pools, files and clients only after the last request: what the handlers need was gone too early.";
+const NO_HANDLER: &str =
+    "Install a handler for the signal that stops the listener and waits for the requests, before anything listens.";
 const NEVER_ENDS: &str = "The signal has to reach the server: exec it in a shell's command, handle the signal in a container's process 1, and see \
      that no keep-alive connection, timer or thread holds the process.";
 const NO_DEADLINE: &str = "Give the graceful stop a deadline of its own below the supervisor's (terminationGracePeriodSeconds, TimeoutStopSec), \
      behind which what is left is cut, counted and named; else SIGKILL does it, with no log.";
 const SECOND: &str = "Let a second signal end the wait: whoever presses Ctrl-C twice wants no drain.";
 const LONGER: &str = "A signal that comes again must never move the deadline: count it from the first.";
-const SLOW_IDLE: &str = "Unless that is a lame duck that was asked for, end as soon as nothing is in flight: every deploy waits for it.";
+const SLOW_IDLE: &str =
+    "Unless that is a lame duck that was asked for, end as soon as nothing is in flight: every deploy waits for it.";
 const CODE: &str = "End with 0 after a stop that was asked for: supervisors take anything else for a crash.";
 
 /// What to change, the most harmful first.
@@ -62,7 +68,11 @@ pub(super) fn advice(options: &Options, rows: &[Row], endings: &Endings) -> Vec<
         add(format!("{} is not handled: it ends the process as it stands", options.stopped_by()), NO_HANDLER);
     }
     for (profiles, what, change) in [
-        (&[Profile::New][..], "new connections had been established and were not answered: they were in the listener's queue", ACCEPT_QUEUE),
+        (
+            &[Profile::New][..],
+            "new connections had been established and were not answered: they were in the listener's queue",
+            ACCEPT_QUEUE,
+        ),
         (
             &[Profile::Busy, Profile::Think],
             "kept connections were closed while the next request was on its way",

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     advice::{Advice, advice},
-    class::list,
+    class::{Class, list},
     clients::Target,
     endings::{Endings, Second},
     options::Options,
@@ -145,7 +145,8 @@ impl Card {
     }
 
     fn table(&self) -> String {
-        let header = ["profile", "stops", "at risk", "dropped", "95 %", "exit", "code", "dropped clients saw", "the others"];
+        let header =
+            ["profile", "stops", "at risk", "dropped", "95 %", "exit", "code", "dropped clients saw", "the others"];
         let mut rows = vec![header.map(str::to_owned)];
         rows.extend(self.profiles.iter().map(|row| {
             [
@@ -156,7 +157,10 @@ impl Card {
                 bound(row),
                 median(&row.ends).map_or_else(|| "–".to_owned(), milliseconds),
                 codes(&row.ends),
-                Some(list(&row.classes, |class| class.is_dropped())).filter(|saw| !saw.is_empty()).unwrap_or("–".into()),
+                match row.dropped {
+                    0 => "–".to_owned(),
+                    _ => list(&row.classes, Class::is_dropped),
+                },
                 list(&row.classes, |class| !class.is_dropped()),
             ]
         }));

@@ -115,7 +115,7 @@ impl Client {
         if !link.stays_silent(APART * self.number).await {
             return match link.answer().await {
                 Reply::Nothing(_) => Class::Closed,
-                answer => judge(answer, self.target.usual).0,
+                answer @ Reply::Answer { .. } => judge(answer, self.target.usual).0,
             };
         }
         link.send(late).await;

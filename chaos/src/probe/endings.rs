@@ -139,7 +139,9 @@ fn hold(running: &Running, target: &Target, options: &Options) -> anyhow::Result
         // A little time in which the server reads it, and an early answer is read so that it holds nothing up.
         stream.set_read_timeout(Some(STEP))?;
         match stream.read(&mut [0; 4096]) {
-            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Err(error.into()),
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Err(error.into());
+            }
             _ => holders.push(stream),
         }
     }

@@ -58,8 +58,7 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Bytes>, Class> {
     let stream = TcpStream::connect(address).await.map_err(|_| Class::Refused)?;
     stream.set_nodelay(true).map_err(|_| Class::Refused)?;
     // Before the first request nothing has been asked, and nothing can be lost.
-    let (sender, connection) =
-        Builder::new().enable_push(false).handshake(stream).await.map_err(|_| Class::Refused)?;
+    let (sender, connection) = Builder::new().enable_push(false).handshake(stream).await.map_err(|_| Class::Refused)?;
     // Its error reaches every stream that it carries; it ends with the last sender.
     tokio::spawn(connection);
     Ok(sender)

@@ -96,7 +96,7 @@ impl Link {
         let read = match body {
             Framing::Length(length) => self.pass(length).await,
             Framing::Chunked => self.chunks().await,
-            Framing::ToTheEnd => self.to_the_end().await,
+            Framing::ToTheEnd => self.until_its_end().await,
         };
         match read {
             Ok(()) => Reply::Answer { status, closes },
@@ -171,7 +171,7 @@ impl Link {
         }
     }
 
-    async fn to_the_end(&mut self) -> Result<(), Class> {
+    async fn until_its_end(&mut self) -> Result<(), Class> {
         loop {
             self.unread.clear();
             match self.fill().await {

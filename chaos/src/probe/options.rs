@@ -128,7 +128,8 @@ impl Options {
         let has_port = |text: &String| text.contains(PORT);
         let Some(url) = &self.url else { return Ok(()) };
         if self.command.iter().any(has_port) && !has_port(url) {
-            let remedy = "names a port of its own, and COMMAND gets a free one by {port}: write {port} in both, or in neither";
+            let remedy =
+                "names a port of its own, and COMMAND gets a free one by {port}: write {port} in both, or in neither";
             return Err(Refused::new("--url", url, remedy));
         }
         // A port that is free later is as good as this one.
@@ -223,7 +224,10 @@ pub(super) mod tests {
             (&["--url", "https://127.0.0.1:1/"], "--url \"https://127.0.0.1:1/\": only http:// "),
             (&["--url", "http://192.0.2.1:80/"], "--url \"http://192.0.2.1:80/\": the server is started here"),
             (&["--url", "http://127.0.0.1/"], "--url \"http://127.0.0.1/\": it has no port"),
-            (&["--url", "http://127.0.0.1:80/", "--", "true", "{port}"], "--url \"http://127.0.0.1:80/\": names a port"),
+            (
+                &["--url", "http://127.0.0.1:80/", "--", "true", "{port}"],
+                "--url \"http://127.0.0.1:80/\": names a port",
+            ),
             (&["--stream", "slow"], "--stream \"slow\": is no path: begin it with /"),
             (&["--grace", "0s"], "--grace \"0s\": is out of range"),
             (&["--profiles", "new,stream"], "--profiles \"stream\": needs a path: add --stream PATH"),

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -128,12 +128,11 @@ fn choose(found: Vec<SocketAddr>, told: u16) -> anyhow::Result<Option<SocketAddr
     }
 }
 
-fn tail(log: &PathBuf) -> String {
+fn tail(log: &Path) -> String {
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    let last: String = last.iter().map(|line| format!("\n  | {line}")).collect();
-    format!(": see {}{last}", log.display())
+    [format!(": see {}", log.display()).as_str()].iter().chain(last).copied().collect::<Vec<_>>().join("\n  | ")
 }
 
 #[cfg(test)]

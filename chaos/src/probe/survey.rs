@@ -3,10 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use serde::Serialize;
-use tokio::{
-    runtime::Builder,
-    time::timeout,
-};
+use tokio::{runtime::Builder, time::timeout};
 
 use super::{
     class::Class,
