@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -24,7 +24,7 @@ use crate::{
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Between two looks.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Behind the grace, before it is killed: a deadline of just that much is kept.
 pub(super) const MARGIN: Duration = Duration::from_secs(1);
@@ -46,6 +46,7 @@ impl Running {
     /// Starts the command of `options` with `log`, and waits until it answers.
     pub(super) fn start(options: &Options, log: PathBuf) -> anyhow::Result<Self> {
         let port = free_port()?;
+        let offered = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let fill = |text: &String| text.replace(PORT, &port.to_string());
         let (program, args) = options.command.split_first().context("there is a command")?;
         let mut command = Command::new(program);
@@ -55,7 +56,7 @@ impl Running {
         let told = match &options.url {
             Some(url) => Some(Url::parse(&fill(url)).map_err(anyhow::Error::msg)?),
             None if options.command.iter().any(|arg| arg.contains(PORT)) => {
-                Some(Url { address: (Ipv4Addr::LOCALHOST, port).into(), path: "/".to_owned() })
+                Some(Url { address: offered, path: "/".to_owned() })
             }
             None => None,
         };
@@ -67,7 +68,9 @@ impl Running {
             }
             let url = match &told {
                 Some(url) => url.clone(),
-                None => match choose(listening(group).into_iter().collect(), port)? {
+                // Before the whole of /proc is read.
+                None if TcpStream::connect(offered).is_ok() => Url { address: offered, path: "/".to_owned() },
+                None => match choose(&listening(group).into_iter().collect::<Vec<_>>())? {
                     Some(address) => Url { address, path: "/".to_owned() },
                     None => return Ok(None),
                 },
@@ -113,12 +116,9 @@ impl Drop for Running {
     }
 }
 
-/// Of the addresses on which the command listens the one to ask: the port that it was told by PORT, or the only one.
-fn choose(found: Vec<SocketAddr>, told: u16) -> anyhow::Result<Option<SocketAddr>> {
-    if let Some(address) = found.iter().find(|address| address.port() == told) {
-        return Ok(Some(*address));
-    }
-    match found.as_slice() {
+/// Of the addresses on which the command listens, and none of them is what PORT told it, the only one.
+fn choose(found: &[SocketAddr]) -> anyhow::Result<Option<SocketAddr>> {
+    match found {
         [] => Ok(None),
         [first, others @ ..] if others.iter().all(|other| other.port() == first.port()) => Ok(Some(*first)),
         several => {
@@ -140,15 +140,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_it_was_told_is_asked_or_else_the_only_one() {
+    fn of_several_ports_none_is_guessed() {
         let found = |addresses: &[&str]| {
             let parsed = addresses.iter().map(|address| address.parse().expect("it is an address"));
             parsed.collect::<Vec<SocketAddr>>()
         };
-        let chosen = |addresses: &[&str]| choose(found(addresses), 8080).map(|one| one.map(|address| address.port()));
+        let chosen = |addresses: &[&str]| choose(&found(addresses)).map(|one| one.map(|address| address.port()));
         assert_eq!(chosen(&[]).expect("it may listen later"), None);
         assert_eq!(chosen(&["127.0.0.1:9090"]).expect("there is one"), Some(9090));
-        assert_eq!(chosen(&["127.0.0.1:9090", "127.0.0.1:8080"]).expect("one was told"), Some(8080));
         assert_eq!(chosen(&["127.0.0.1:9090", "[::1]:9090"]).expect("it is one port"), Some(9090));
         let error = chosen(&["127.0.0.1:9090", "127.0.0.1:9091"]).expect_err("nobody knows which").to_string();
         assert!(error.contains("127.0.0.1:9090, 127.0.0.1:9091: say which is asked, by --url"), "{error}");
