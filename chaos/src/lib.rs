@@ -5,6 +5,9 @@
 //! decided by one table of rules ([`classify`]); what the run came to by another ([`verdict`]). Where orders were placed,
 //! a successor on the same database tells them, and they are compared with what the clients know ([`orders`]).
 //!
+//! A server that keeps no ledger, in whatever language, is only seen from its clients ([`probe`]); several of them are
+//! compared that way ([`peers`]).
+//!
 //! # Invariants
 //!
 //! 1. Every process that was started is dead when its handle is dropped, however the run ends.
@@ -21,6 +24,8 @@ pub mod health;
 pub mod join;
 pub mod load;
 pub mod orders;
+pub mod peers;
+pub mod probe;
 pub mod process;
 pub mod progress;
 pub mod report;

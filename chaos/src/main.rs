@@ -7,6 +7,8 @@ use std::{num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 use chaos::{
     binaries::Binaries,
     controls::{self, CONTROLS},
+    peers,
+    probe::{self, Options, Refused},
     report::{self, Report},
     runner,
     scenario::{Scenario, ScenarioError},
@@ -82,6 +84,15 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Says what a restart of any HTTP server loses, as far as clients can tell: `chaos probe -- COMMAND…`.
+    Probe {
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Probes the servers of chaos/peers one after the other, and writes what they lose into one table.
+    Peers(peers::Args),
     /// Lists the built-in scenarios.
     List,
 }
@@ -109,7 +120,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("chaos: {error:#}");
-            ExitCode::from(if error.is::<ScenarioError>() { REFUSED } else { Verdict::Inconclusive.exit_code() })
+            let refused = error.is::<ScenarioError>() || error.is::<Refused>();
+            ExitCode::from(if refused { REFUSED } else { Verdict::Inconclusive.exit_code() })
         }
     }
 }
@@ -145,6 +157,18 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
             let report = controls::run(&controls::named(&names))?;
             print!("{}", if output.json { report.json()? } else { report.text() });
             Ok(report.verdict)
+        }
+        Command::Probe { options, output } => {
+            options.check()?;
+            listen_for_interrupts()?;
+            let card = probe::run(&options)?;
+            print!("{}", if output.json { card.json()? } else { card.text() });
+            Ok(card.verdict)
+        }
+        Command::Peers(args) => {
+            listen_for_interrupts()?;
+            peers::run(&args)?;
+            Ok(Verdict::Pass)
         }
         Command::List => {
             for Scenario { name, what, .. } in Scenario::library() {

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open},
+    process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, test_kill_process_group},
 };
 use winddown::audit;
 
@@ -102,7 +102,23 @@ impl Process {
         Ok(self.exit)
     }
 
-    /// Its number.
+    /// Its number, which is that of its group.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended and processes of its group have not.
+    pub fn leaves_others(&mut self) -> bool {
+        matches!(self.try_exit(), Ok(Some(_))) && test_kill_process_group(self.pid()).is_ok()
+    }
+
+    /// Kills it and all of its group, also when it has ended itself: as long as one member lives, the group is this one.
+    pub fn kill_group(&mut self) {
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        let _ = self.child.wait();
+    }
+
+    /// The same, for whoever signals it.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -145,6 +161,16 @@ mod tests {
         let exit = killed.wait(BOUND).expect("it can be awaited").expect("nothing survives SIGKILL");
         assert_eq!(exit.code, 128 + 9);
         assert!(exit.at >= signalled);
+    }
+
+    #[test]
+    fn what_a_shell_leaves_behind_is_seen_and_killed() {
+        let (_folder, mut shell) = sh("sleep 60 & exit 3");
+        assert_eq!(shell.wait(BOUND).expect("it can be awaited").expect("it ends by itself").code, 3);
+        assert!(shell.leaves_others());
+        shell.kill_group();
+        let gone = wait::until(BOUND, Duration::from_millis(1), || Ok((!shell.leaves_others()).then_some(())));
+        assert!(gone.expect("nobody interrupts it").is_some(), "the group is gone");
     }
 
     #[test]

@@ -208,7 +208,7 @@ pub fn summary(reports: &[Report]) -> String {
 }
 
 impl Verdict {
-    const fn colour(self) -> &'static str {
+    pub(crate) const fn colour(self) -> &'static str {
         match self {
             Self::Pass => "\x1b[1;32m",
             Self::Inconclusive => "\x1b[1;33m",
