@@ -17,6 +17,7 @@ pub mod canary;
 pub mod classify;
 pub mod health;
 pub mod join;
+pub mod k6;
 pub mod load;
 pub mod orders;
 pub mod process;
