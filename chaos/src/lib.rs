@@ -5,6 +5,8 @@
 //! decided by one table of rules ([`classify`]); what the run came to by another ([`verdict`]). Where orders were placed,
 //! a successor on the same database tells them, and they are compared with what the clients know ([`orders`]).
 //!
+//! Ledgers that were left elsewhere, by any number of loads and servers, are judged by [`joined`].
+//!
 //! # Invariants
 //!
 //! 1. Every process that was started is dead when its handle is dropped, however the run ends.
@@ -17,7 +19,8 @@ pub mod canary;
 pub mod classify;
 pub mod health;
 pub mod join;
-pub mod k6;
+pub mod joined;
+mod k6;
 pub mod load;
 pub mod orders;
 pub mod process;
