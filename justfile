@@ -36,6 +36,10 @@ bench-request:
 bench-paths:
     cargo bench --package benches --bench paths
 
+# Seconds and memory of joining ledgers of 10 million records; JOIN_RECORDS sizes it
+bench-join:
+    cargo bench --package benches --bench join
+
 # The same router on winddown, axum::serve and axum-server, and docs/peers.svg; needs wrk and h2load; PEERS_ROUNDS, PEERS_SECONDS and PEERS_CONNECTIONS size it
 bench-peers:
     PEERS_PLOT=docs/peers.svg cargo bench --package benches --bench peers
