@@ -105,7 +105,7 @@ impl Join {
     /// What the servers are to the request: those that know it, or any when none does.
     fn met(&self, request: &Request<'_>, client: &Client, servers: &[Times], when: When) -> Met {
         let mut met = Met { signal: NEVER, drain: NEVER, in_flight: false, skew: 0 };
-        let mut meet = |place: usize| {
+        let mut count_in = |place: usize| {
             let (clock, Times { signal, drain, .. }) = (self.servers[place].clock, servers[place]);
             let same = client.clock.is_none_or(|of_client| of_client.is_of(clock));
             let skew = if same { 0 } else { when.clock_skew.as_nanos() as u64 };
@@ -117,9 +117,9 @@ impl Join {
         };
         let mut known = request.numbered_steps().map(|(step, ..)| self.server_of(step)).peekable();
         if known.peek().is_some() {
-            known.for_each(&mut meet);
+            known.for_each(&mut count_in);
         } else {
-            (0..servers.len()).for_each(&mut meet);
+            (0..servers.len()).for_each(&mut count_in);
         }
         met
     }
