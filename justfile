@@ -51,6 +51,9 @@ bench-paths:
 # Requests and new connections a second of loadtest, with its ledger and without, beside wrk; LOAD_ROUNDS and LOAD_SECONDS size it
 bench-load:
     cargo bench --package loadtest --bench load
+# Seconds and memory of joining ledgers of 10 million records; JOIN_RECORDS sizes it
+bench-join:
+    cargo bench --package benches --bench join
 
 # The same router on winddown, axum::serve and axum-server, and docs/peers.svg; needs wrk and h2load; PEERS_ROUNDS, PEERS_SECONDS and PEERS_CONNECTIONS size it
 bench-peers:

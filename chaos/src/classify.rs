@@ -100,6 +100,8 @@ pub enum Connection {
     Fresh,
     /// It had carried one.
     Kept,
+    /// Its client does not say.
+    Unknown,
 }
 
 /// What became of the request with these facts: the first rule that fits.
@@ -120,7 +122,7 @@ pub const fn classify(facts: Facts) -> Class {
         (Rejected | Farewell | Refused | H2Nack, Moment::Running)
         | (Rejected, Moment::LameDuck)
         | (BadRejection, _) => Class::BadRejection,
-        (Farewell, _) if !matches!(facts.connection, Connection::Kept) => Class::BadRejection,
+        (Farewell, _) if matches!(facts.connection, Connection::Absent | Connection::Fresh) => Class::BadRejection,
         (Rejected, Moment::Drain) => Class::Rejected,
         (Farewell, _) => Class::Farewell,
         (Refused, _) => Class::Refused,
@@ -225,6 +227,7 @@ mod tests {
     #[test]
     fn every_rule_of_the_table_holds() {
         let fresh = |facts| Facts { connection: Connection::Fresh, ..facts };
+        let unknown = |facts| Facts { connection: Connection::Unknown, ..facts };
         let early = |facts| Facts { said: Moment::LameDuck, ..facts };
         let unasked = |facts| Facts { said: Moment::Running, ..facts };
         let cut = |facts| Facts { cut: true, ..facts };
@@ -244,6 +247,8 @@ mod tests {
             (seen(Client::Farewell), Class::Farewell),
             (early(seen(Client::Farewell)), Class::Farewell),
             (fresh(seen(Client::Farewell)), Class::BadRejection),
+            (unknown(seen(Client::Farewell)), Class::Farewell),
+            (unknown(seen(Client::NoResponse)), Class::Unseen),
             (unasked(seen(Client::Farewell)), Class::BadRejection),
             (seen(Client::Refused), Class::Refused),
             (unasked(seen(Client::Refused)), Class::BadRejection),

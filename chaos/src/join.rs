@@ -1,214 +1,279 @@
-//! Joins the client's ledger with the server's on the request id.
+//! Joins the clients' ledgers with the servers' on the request id.
 //!
-//! One pass over each file, one table in memory, no sampling: the cost is linear in the number of requests.
+//! One pass over each file, one table in memory ([`requests`]), no sampling: the cost is linear in the number of requests.
+//! Ledgers of several machines lie on one time line ([`clocks`]); what became of each request is decided in [`judge`].
 
+mod clocks;
 mod joined;
+mod judge;
+mod lines;
+mod requests;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    fs,
-    path::Path,
+    collections::HashSet,
+    fmt,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context;
-use loadtest::ledger::{self, Class as Client, Kind, Protocol};
-use winddown::audit::{self, Outcome};
+use loadtest::ledger::{self, Kind};
+use winddown::audit;
 
-pub use self::joined::{Joined, ServerStep};
-use crate::{
-    classify::{Class, Connection, Counts, Facts, Moment, Weight, classify},
-    orders::Told,
-    story::Story,
+pub(crate) use self::requests::{Answer, Intent, Request, Step};
+use self::{
+    clocks::{Clock, Clocks},
+    lines::Lines,
+    requests::{Number, Requests},
 };
+pub use self::{
+    joined::{Joined, ServerStep},
+    judge::{Judgement, When},
+};
+use crate::{k6, orders::Told};
 
-/// So many failing requests of each class are told in full.
-const STORIES: usize = 5;
-
-/// Both ledgers of one stop, joined.
+/// Ledgers of clients and of servers, joined.
 #[derive(Debug, Default)]
 pub struct Join {
-    requests: HashMap<Box<str>, Request>,
-    connected: HashSet<u64>,
-    phases: Vec<(u64, String)>,
+    requests: Requests,
+    clients: Vec<Client>,
+    servers: Vec<Server>,
+    clocks: Clocks,
     foreign: u64,
 }
 
-/// What became of the requests of one stop.
-#[derive(Debug, Default)]
-pub struct Judgement {
-    /// Requests that were sent before the signal and ended after it.
-    pub in_flight: u64,
-    /// How many came to which class.
-    pub counts: Counts,
-    /// Of those that fail or cast doubt on the run the first of each class, then the second of each, and so on.
-    pub stories: Vec<Story>,
-    /// Requests that only the server knows.
-    pub foreign: u64,
+/// A file with what a client says of its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ledger {
+    /// As `loadtest` writes it.
+    Own(PathBuf),
+    /// As `loadtest/k6/requests.js` writes it, which sees less.
+    K6(PathBuf),
 }
 
-/// One request, by both ledgers.
+/// A ledger of a client. Its requests lie together in the table.
 #[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) intent: Intent,
-    pub(crate) outcome: Option<Answer>,
-    pub(crate) server: Vec<(u64, Step)>,
+struct Client {
+    ledger: Ledger,
+    clock: Option<Clock>,
+    first_request: usize,
+    connected: HashSet<u64>,
 }
 
+/// What one process of a server has told. Its steps lie together in the table.
 #[derive(Debug)]
-pub(crate) struct Intent {
-    pub(crate) at: u64,
-    pub(crate) connection: u64,
-    pub(crate) sequence: u64,
-    pub(crate) reused: bool,
-    pub(crate) protocol: Protocol,
-    pub(crate) kind: Kind,
-}
-
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) at: u64,
-    pub(crate) class: Client,
-    pub(crate) status: Option<u16>,
-    pub(crate) detail: Option<Box<str>>,
-}
-
-/// What the server did with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Entered,
-    HandlerDone(u16),
-    BodyEnd(Outcome),
-    Rejected,
+struct Server {
+    path: PathBuf,
+    clock: Clock,
+    first_step: usize,
+    phases: Vec<(u64, String)>,
 }
 
 impl Join {
-    /// Reads both ledgers.
+    /// Reads a client's ledger and a server's.
     pub fn read(client: &Path, server: &Path) -> anyhow::Result<Self> {
+        Self::read_all(&[Ledger::Own(client.to_owned())], &[server.to_owned()])
+    }
+
+    /// Reads the ledgers of any number of clients, and those of all servers that they asked.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or is no ledger; an id stands for two requests; times cannot be compared, because files of
+    /// several machines do not all say what their clocks were.
+    pub fn read_all(clients: &[Ledger], servers: &[PathBuf]) -> anyhow::Result<Self> {
         let mut join = Self::default();
-        join.read_client(client).with_context(|| format!("cannot read the client's ledger {}", client.display()))?;
-        join.read_server(server).with_context(|| format!("cannot read the server's ledger {}", server.display()))?;
+        for ledger in clients {
+            join.read_client(ledger).with_context(|| format!("cannot read the client's ledger {ledger}"))?;
+        }
+        for path in servers {
+            join.read_server(path).with_context(|| format!("cannot read the server's ledger {}", path.display()))?;
+        }
+        join.clocks.check()?;
         Ok(join)
     }
 
-    fn read_client(&mut self, path: &Path) -> anyhow::Result<()> {
-        let mut ledger = ledger::read(path)?;
-        while let Some(ledger::Record { at, event }) = ledger.next_record()? {
-            match event {
-                ledger::Event::Connected { connection, .. } => {
-                    self.connected.insert(connection);
+    fn read_client(&mut self, ledger: &Ledger) -> anyhow::Result<()> {
+        let first_request = self.requests.len();
+        self.clients.push(Client { ledger: ledger.clone(), clock: None, first_request, connected: HashSet::new() });
+        match ledger {
+            Ledger::Own(path) => {
+                let mut records = ledger::read(path)?;
+                while let Some(record) = records.next_record()? {
+                    self.add_to_client(record)?;
                 }
-                ledger::Event::Intent { connection, sequence, reused, protocol, kind, id } => {
-                    let intent = Intent { at, connection, sequence, reused, protocol, kind };
-                    let request = Request { intent, outcome: None, server: Vec::new() };
-                    anyhow::ensure!(self.requests.insert(id.into(), request).is_none(), "id {id} is used twice");
-                }
-                ledger::Event::Outcome { class, status, detail, id } => {
-                    let request = self.requests.get_mut(id).with_context(|| format!("id {id} ends unannounced"))?;
-                    anyhow::ensure!(request.outcome.is_none(), "id {id} ends twice");
-                    request.outcome = Some(Answer { at, class, status, detail: detail.map(Into::into) });
+            }
+            Ledger::K6(path) => {
+                // Its times are the wall clock's.
+                self.add_to_client(ledger::Record { at: 0, event: ledger::Event::Clock { wall: 0, boot: None } })?;
+                let mut lines = Lines::open(path)?;
+                while let Some((number, line)) = lines.next_line()? {
+                    let line = k6::Line::parse(line)
+                        .with_context(|| format!("line {number} is not of requests.js: {line:?}"))?;
+                    self.add_to_client(line.record())?;
                 }
             }
         }
         Ok(())
     }
 
-    fn read_server(&mut self, path: &Path) -> anyhow::Result<()> {
-        let text = fs::read_to_string(path)?;
-        // Without its newline the last line was cut short by a crash, and a cut id is an id too.
-        for (number, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
-            let record = audit::Record::parse(line.trim_end_matches('\n'))
-                .with_context(|| format!("line {} is not an audit record: {line:?}", number + 1))?;
-            self.add(record);
+    fn add_to_client(&mut self, ledger::Record { at, event }: ledger::Record<'_>) -> anyhow::Result<()> {
+        let client = self.clients.last_mut().context("a ledger is being read")?;
+        if let ledger::Event::Clock { wall, boot } = event {
+            client.clock = Some(self.clocks.named(at, wall, boot));
+            return Ok(());
+        }
+        let clock = *client.clock.get_or_insert_with(|| self.clocks.unnamed(&client.ledger.to_string()));
+        let at = clock.place(at);
+        match event {
+            ledger::Event::Clock { .. } => {}
+            ledger::Event::Connected { connection, .. } => {
+                client.connected.insert(connection);
+            }
+            ledger::Event::Intent { connection, sequence, reused, protocol, kind, id } => {
+                let intent = Intent { at, connection, sequence, reused, protocol, kind };
+                if let Err(other) = self.requests.announce(id, intent) {
+                    return Err(self.taken(id, other));
+                }
+            }
+            ledger::Event::Outcome { class, status, detail, id } => {
+                let request = self.requests.find(id).with_context(|| format!("id {id} ends unannounced"))?;
+                let is_first = self.requests.end(request, Answer { at, class, status, detail });
+                anyhow::ensure!(is_first, "id {id} ends twice");
+            }
         }
         Ok(())
     }
 
-    fn add(&mut self, audit::Record { at, event }: audit::Record<'_>) {
+    /// What is wrong when a client announces an id that `other` has.
+    fn taken(&self, id: &str, other: Number) -> anyhow::Error {
+        let (this, other) = (&self.clients[self.clients.len() - 1], self.client_of(other.index()));
+        if other.first_request == this.first_request {
+            return anyhow::anyhow!("id {id} is used twice");
+        }
+        anyhow::anyhow!(
+            "id {id} is also in {}: one of them is a copy, or give each load a --run-id of its own",
+            other.ledger
+        )
+    }
+
+    fn read_server(&mut self, path: &Path) -> anyhow::Result<()> {
+        let mut lines = Lines::open(path)?;
+        let before = self.servers.len();
+        while let Some((number, line)) = lines.next_line()? {
+            let audit::Record { at, event } = audit::Record::parse(line)
+                .with_context(|| format!("line {number} is not an audit record: {line:?}"))?;
+            // Each process begins with the clock; one file may have several, one after the other.
+            let clock = match event {
+                audit::Event::Clock { wall, boot } => Some(self.clocks.named(at, wall, boot)),
+                _ if self.servers.len() == before => Some(self.clocks.unnamed(&path.display().to_string())),
+                _ => None,
+            };
+            if let Some(clock) = clock {
+                self.begin_server(path, clock);
+            }
+            self.add_to_server(audit::Record { at, event });
+        }
+        // Who was killed before its first request was a server, too.
+        if self.servers.len() == before {
+            self.begin_server(path, Clock::default());
+        }
+        Ok(())
+    }
+
+    fn begin_server(&mut self, path: &Path, clock: Clock) {
+        let first_step = self.requests.steps();
+        self.servers.push(Server { path: path.to_owned(), clock, first_step, phases: Vec::new() });
+    }
+
+    fn add_to_server(&mut self, audit::Record { at, event }: audit::Record<'_>) {
+        let Some(server) = self.servers.last_mut() else { return };
+        let at = server.clock.place(at);
         let (id, step) = match event {
-            audit::Event::Phase(phase) => return self.phases.push((at, phase.to_owned())),
+            audit::Event::Clock { .. } => return,
+            audit::Event::Phase(phase) => return server.phases.push((at, phase.to_owned())),
             audit::Event::Enter { id, .. } => (id, Step::Entered),
             audit::Event::HandlerDone { status, id, .. } => (id, Step::HandlerDone(status)),
             audit::Event::BodyEnd { outcome, id, .. } => (id, Step::BodyEnd(outcome)),
             audit::Event::Rejected { id, .. } => (id, Step::Rejected),
         };
-        match self.requests.get_mut(id) {
-            Some(request) => request.server.push((at, step)),
+        match self.requests.find(id) {
+            Some(request) => self.requests.step(request, at, step),
             // Whoever else asks, such as a probe, sends no id.
             None if id == "-" => {}
             None => self.foreign += u64::from(matches!(step, Step::Entered | Step::Rejected)),
         }
     }
 
+    /// Every request that a client announced, in the order of the ledgers.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = Request<'_>> {
+        self.requests.iter()
+    }
+
     /// What the clients were told of each order that they wanted to place, by its key.
     pub fn orders(&self) -> impl Iterator<Item = (&str, Told)> {
-        let orders = self.requests.iter().filter(|(_, request)| request.intent.kind == Kind::Order);
-        orders.map(|(id, request)| {
-            (&**id, Told::by(request.outcome.as_ref().map(|outcome| (outcome.class, outcome.status))))
+        let orders = self.requests().filter(|request| request.intent.kind == Kind::Order);
+        orders.map(|Request { id, outcome, .. }| {
+            (id, Told::by(outcome.map(|Answer { class, status, .. }| (class, status))))
         })
     }
 
-    /// Says what became of every request, when the signal was sent at `signal`.
-    pub fn judge(&self, signal: u64) -> Judgement {
-        let mut judgement = Judgement { foreign: self.foreign, ..Judgement::default() };
-        let mut told = BTreeMap::<Class, Vec<_>>::new();
-        for (id, request) in &self.requests {
-            let class = classify(self.facts(request, signal));
-            *judgement.counts.entry(class).or_default() += 1;
-            judgement.in_flight += u64::from(request.is_in_flight_at(signal));
-            if class.weight() != Weight::Allowed {
-                told.entry(class).or_default().push((request.intent.at, id, request));
-            }
-        }
-        for told in told.values_mut() {
-            told.sort_by_key(|(at, id, _)| (*at, *id));
-        }
-        for nth in 0..STORIES {
-            let told = told.iter().filter_map(|(class, told)| Some((class, told.get(nth)?)));
-            judgement.stories.extend(told.map(|(class, (_, id, request))| Story::new(id, *class, request, signal)));
-        }
-        judgement
+    /// How many requests the clients announced.
+    pub fn len(&self) -> usize {
+        self.requests.len()
     }
 
-    fn facts(&self, request: &Request, signal: u64) -> Facts {
-        let is = |wanted: fn(Step) -> bool| request.server.iter().filter(|(_, step)| wanted(*step)).count();
-        let said = request.outcome.as_ref().map_or(u64::MAX, |outcome| outcome.at);
-        // A server without phases has no lame duck: it may send requests away from the signal on.
-        let drain = self.phase("drain").unwrap_or(signal);
-        let entered = request.server.iter().filter(|(_, step)| *step == Step::Entered).map(|(at, _)| *at).max();
-        Facts {
-            client: request.outcome.as_ref().map(|outcome| outcome.class),
-            said: match said {
-                said if said < signal => Moment::Running,
-                said if said < drain => Moment::LameDuck,
-                _ => Moment::Drain,
-            },
-            connection: match request.intent {
-                Intent { reused: true, .. } => Connection::Kept,
-                Intent { connection, .. } if self.connected.contains(&connection) => Connection::Fresh,
-                Intent { .. } => Connection::Absent,
-            },
-            entered: is(|step| step == Step::Entered) as u32,
-            entered_late: entered.zip(self.phase("background")).is_some_and(|(entered, closed)| entered > closed),
-            handler_done: is(|step| matches!(step, Step::HandlerDone(_))) > 0,
-            cut: is(|step| step == Step::BodyEnd(Outcome::Cut)) > 0,
-        }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
+    /// When each process of a server was told to stop, by its own ledger, and where that is.
+    pub fn stops(&self) -> impl Iterator<Item = (&Path, Option<u64>)> {
+        self.servers.iter().map(|server| (server.path.as_path(), server.signal()))
+    }
+
+    /// Whether all servers ran on one machine.
+    pub fn has_one_server_clock(&self) -> bool {
+        self.servers.windows(2).all(|pair| pair[0].clock.is_of(pair[1].clock))
+    }
+
+    fn client_of(&self, request: usize) -> &Client {
+        &self.clients[self.clients.partition_point(|client| client.first_request <= request) - 1]
+    }
+
+    /// The place among the servers of the one whose step this is.
+    fn server_of(&self, step: usize) -> usize {
+        self.servers.partition_point(|server| server.first_step <= step) - 1
+    }
+}
+
+impl Server {
     fn phase(&self, name: &str) -> Option<u64> {
         self.phases.iter().find(|(_, phase)| phase == name).map(|(at, _)| *at)
     }
-}
 
-impl Request {
-    fn is_in_flight_at(&self, signal: u64) -> bool {
-        self.intent.at < signal && self.outcome.as_ref().is_none_or(|outcome| outcome.at >= signal)
+    /// The beginning of the stop, as it tells it itself.
+    fn signal(&self) -> Option<u64> {
+        self.phase("lame_duck").or_else(|| self.phase("drain"))
     }
 }
 
-impl Judgement {
-    /// How many requests came to `class`.
-    pub fn count(&self, class: Class) -> u64 {
-        self.counts.get(&class).copied().unwrap_or_default()
+impl Ledger {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        let (Self::Own(path) | Self::K6(path)) = self;
+        path
+    }
+
+    /// Whether it says what carried each request.
+    const fn sees_connections(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path().display().fmt(f)
     }
 }
 

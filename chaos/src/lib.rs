@@ -7,6 +7,7 @@
 //!
 //! A server that keeps no ledger, in whatever language, is only seen from its clients ([`probe`]); several of them are
 //! compared that way ([`peers`]).
+//! Ledgers that were left elsewhere, by any number of loads and servers, are judged by [`joined`].
 //!
 //! # Invariants
 //!
@@ -22,6 +23,8 @@ pub mod controls;
 pub mod faults;
 pub mod health;
 pub mod join;
+pub mod joined;
+mod k6;
 pub mod load;
 pub mod orders;
 pub mod peers;

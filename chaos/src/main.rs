@@ -1,14 +1,16 @@
 //! Stops servers in the middle of a load and says what was lost.
 //!
-//! Exit codes: 0 pass · 1 fail · 2 inconclusive · 78 a scenario or the command line is refused · 130 interrupted.
+//! Exit codes: 0 pass · 1 fail · 2 inconclusive · 78 a scenario, a ledger or the command line is refused · 130 interrupted.
 
 use std::{num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 
 use chaos::{
     binaries::Binaries,
     controls::{self, CONTROLS},
+    join::{Ledger, When},
+    joined::{self, Files},
     peers,
-    probe::{self, Options, Refused},
+    probe::{self, Options},
     report::{self, Report},
     runner,
     scenario::{Scenario, ScenarioError},
@@ -23,7 +25,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Stops servers in the middle of a load and says what was lost.
 ///
-/// Exit codes: 0 pass, 1 fail, 2 inconclusive, 78 a scenario or the command line is refused, 130 interrupted.
+/// Exit codes: 0 pass, 1 fail, 2 inconclusive, 78 a scenario, a ledger or the command line is refused, 130 interrupted.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -93,6 +95,29 @@ enum Command {
     },
     /// Probes the servers of chaos/peers one after the other, and writes what they lose into one table.
     Peers(peers::Args),
+    /// Judges ledgers that loads and servers have left, on any number of machines.
+    Join {
+        /// What loadtest has written, each file a load.
+        #[arg(required_unless_present = "k6", value_name = "LEDGER")]
+        ledgers: Vec<PathBuf>,
+        /// What the servers have written (AUDIT_LOG).
+        #[arg(long, required = true, num_args = 1.., value_name = "AUDIT")]
+        server: Vec<PathBuf>,
+        /// What k6 has written by loadtest/k6/requests.js.
+        #[arg(long, num_args = 1.., value_name = "FILE")]
+        k6: Vec<PathBuf>,
+        /// When the servers were told to stop, where their ledgers do not say it: nanoseconds of CLOCK_MONOTONIC.
+        #[arg(long, value_name = "NS")]
+        signal: Option<u64>,
+        /// How far the wall clocks of two machines may lie apart.
+        #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = humantime::parse_duration)]
+        clock_skew: Duration,
+        /// With fewer requests in flight at a signal the verdict is inconclusive.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        min_in_flight: u64,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Lists the built-in scenarios.
     List,
 }
@@ -120,7 +145,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("chaos: {error:#}");
-            let refused = error.is::<ScenarioError>() || error.is::<Refused>();
+            let refused = error.is::<ScenarioError>() || error.is::<probe::Refused>() || error.is::<joined::Refused>();
             ExitCode::from(if refused { REFUSED } else { Verdict::Inconclusive.exit_code() })
         }
     }
@@ -169,6 +194,13 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
             listen_for_interrupts()?;
             peers::run(&args)?;
             Ok(Verdict::Pass)
+        }
+        Command::Join { ledgers, server, k6, signal, clock_skew, min_in_flight, output } => {
+            let clients = ledgers.into_iter().map(Ledger::Own).chain(k6.into_iter().map(Ledger::K6)).collect();
+            let joined =
+                Files { clients, servers: server, when: When { signal, clock_skew }, min_in_flight }.judge()?;
+            print!("{}", if output.json { joined.json()? } else { joined.text() });
+            Ok(joined.verdict())
         }
         Command::List => {
             for Scenario { name, what, .. } in Scenario::library() {

@@ -307,8 +307,12 @@ min_in_flight = 64
             assert!(guide.contains(&row), "docs/scenarios.md tells of {}", scenario.name);
         }
         let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).expect("they have a folder");
-        let files = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        assert_eq!(files.filter(|name| name.ends_with(".toml")).count(), names.len(), "each file is built in");
+        let files = files.filter_map(|file| Some(file.ok()?.path()));
+        assert_eq!(
+            files.filter(|path| path.extension().is_some_and(|end| end == "toml")).count(),
+            names.len(),
+            "each file is built in"
+        );
     }
 
     #[test]

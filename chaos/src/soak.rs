@@ -73,7 +73,7 @@ pub fn run(scenario: &Scenario, until: Until, binaries: &Binaries, folder: &Path
         }
         journal.append(&line)?;
         summary.add(&line);
-        if number % TELL_EVERY == 0 {
+        if number.is_multiple_of(TELL_EVERY) {
             progress.begin(format!("stop {number}"));
             progress.milestone(&summary.so_far());
         }

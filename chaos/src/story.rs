@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     classify::Class,
-    join::{Request, Step},
+    join::{Answer, Intent, Request, Step},
 };
 
 /// What happened to one request.
@@ -20,14 +20,22 @@ pub struct Story {
     pub kind: &'static str,
     /// `h1` or `h2`.
     pub protocol: &'static str,
-    /// The client's number of its connection.
-    pub connection: u64,
-    /// Its place on that connection, from 0.
-    pub sequence: u64,
-    /// Whether the connection had carried a response before.
-    pub reused: bool,
+    /// What carried it, where the client knows that.
+    #[serde(flatten)]
+    pub carrier: Option<Carrier>,
     /// Everything that happened to it.
     pub events: Vec<Event>,
+}
+
+/// The connection of a request.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Carrier {
+    /// The client's number of it.
+    pub connection: u64,
+    /// The request's place on it, from 0.
+    pub sequence: u64,
+    /// Whether it had carried a response before.
+    pub reused: bool,
 }
 
 /// One step of a [`Story`].
@@ -42,24 +50,24 @@ pub struct Event {
 }
 
 impl Story {
-    pub(crate) fn new(id: &str, class: Class, request: &Request, signal: u64) -> Self {
-        let mut events = vec![(request.intent.at, "client", "is about to send it".to_owned())];
-        events.extend(request.server.iter().map(|(at, step)| (*at, "server", step.to_string())));
-        if let Some(outcome) = &request.outcome {
-            let status = outcome.status.map_or_else(String::new, |status| format!(", status {status}"));
-            let detail = outcome.detail.as_ref().map_or_else(String::new, |detail| format!(", {detail}"));
-            events.push((outcome.at, "client", format!("says {}{status}{detail}", outcome.class)));
+    /// Tells `request`, in milliseconds after `signal`; of its connection only where the client `sees_connections`.
+    pub(crate) fn new(request: Request<'_>, class: Class, sees_connections: bool, signal: u64) -> Self {
+        let &Intent { at, connection, sequence, reused, protocol, kind } = request.intent;
+        let mut events = vec![(at, "client", "is about to send it".to_owned())];
+        events.extend(request.steps().map(|(at, step)| (at, "server", step.to_string())));
+        if let Some(Answer { at, class, status, detail }) = request.outcome {
+            let status = status.map_or_else(String::new, |status| format!(", status {status}"));
+            let detail = detail.map_or_else(String::new, |detail| format!(", {detail}"));
+            events.push((at, "client", format!("says {class}{status}{detail}")));
         }
         events.sort_by_key(|(at, ..)| *at);
         let since_signal = |at: u64| (i128::from(at) - i128::from(signal)) as f64 / 1e6;
         Self {
-            id: id.to_owned(),
+            id: request.id.to_owned(),
             class,
-            kind: request.intent.kind.as_str(),
-            protocol: request.intent.protocol.as_str(),
-            connection: request.intent.connection,
-            sequence: request.intent.sequence,
-            reused: request.intent.reused,
+            kind: kind.as_str(),
+            protocol: protocol.as_str(),
+            carrier: sees_connections.then_some(Carrier { connection, sequence, reused }),
             events: events.into_iter().map(|(at, side, what)| Event { ms: since_signal(at), side, what }).collect(),
         }
     }
@@ -78,13 +86,15 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, class, kind, protocol, connection, sequence, .. } = self;
-        let reused = if self.reused { "reused" } else { "fresh" };
-        writeln!(
-            f,
-            "{}   {id}   {kind}, {protocol}, {reused} connection {connection}, request {sequence}",
-            class.label()
-        )?;
+        let Self { id, class, kind, protocol, .. } = self;
+        write!(f, "{}   {id}   {kind}, {protocol}, ", class.label())?;
+        match self.carrier {
+            Some(Carrier { connection, sequence, reused }) => {
+                let reused = if reused { "reused" } else { "fresh" };
+                writeln!(f, "{reused} connection {connection}, request {sequence}")?;
+            }
+            None => writeln!(f, "unknown connection")?,
+        }
         self.events.iter().try_for_each(|Event { ms, side, what }| writeln!(f, "  {ms:>+10.3} ms  {side}  {what}"))
     }
 }
@@ -102,9 +112,7 @@ pub(crate) mod tests {
             class,
             kind,
             protocol,
-            connection: 1,
-            sequence: 0,
-            reused: true,
+            carrier: Some(Carrier { connection: 1, sequence: 0, reused: true }),
             events: vec![event],
         }
     }

@@ -35,7 +35,7 @@ pub struct Surroundings {
     /// For its environment.
     pub variables: Vec<(&'static str, OsString)>,
     small_disk: Option<PathBuf>,
-    _mute: Option<TcpListener>,
+    mute: Option<TcpListener>,
 }
 
 impl Surroundings {
@@ -74,7 +74,7 @@ impl Surroundings {
             Collector::Mute => {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("127.0.0.1 has no free port")?;
                 let url = format!("http://{}", listener.local_addr()?);
-                self._mute = Some(listener);
+                self.mute = Some(listener);
                 url
             }
         };

@@ -126,7 +126,10 @@ fn of(stop: &Stop, what: &str) -> String {
 impl Power {
     fn of(stops: &[Stop]) -> Self {
         let in_flight = stops.iter().map(|stop| stop.in_flight).sum();
-        let dropped = stops.iter().map(Stop::dropped).sum();
+        Self::new(in_flight, stops.iter().map(Stop::dropped).sum())
+    }
+
+    pub(crate) fn new(in_flight: u64, dropped: u64) -> Self {
         // The rule of three: none in n bounds the rate at 3 / n.
         let rate_below = (dropped == 0 && in_flight > 3).then(|| 3.0 / in_flight as f64);
         Self { in_flight, dropped, rate_below }

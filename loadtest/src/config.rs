@@ -49,7 +49,8 @@ pub struct Config {
     /// Decides every choice of every user: the same seed asks for the same things in the same order.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// The begin of every request id, which goes on with the user and a number. Random when left out.
+    /// The begin of every request id, which goes on with the user and a number. The host's name and a random word when left
+    /// out: no two loads that are judged together may have the same.
     #[arg(long, value_name = "STR")]
     pub run_id: Option<RunId>,
     /// Shares of the users that ask for fast, slow, stream, upload, order, get and events requests, and, of a service with

@@ -4,12 +4,14 @@
 //! joined without a correction.
 //!
 //! ```text
+//! 81230140002 clock 1764184763000000000 9b4f2994-b2b9-4d4c-b967-87369e239220
 //! 81230145877 intent 12 4 reused h1 slow 3f2a-0-7
 //! 81230155940 outcome ok 200 - 3f2a-0-7
 //! 81230160112 connected 13 h2
 //! ```
 //!
-//! Behind `intent` stand the connection, the request's place on it, whether that connection had carried a response
+//! `clock` is the first record: the wall clock at the same moment, in nanoseconds since 1970, and the boot that
+//! `CLOCK_MONOTONIC` counts from, so that ledgers of several machines can be put onto one time line. Behind `intent` stand the connection, the request's place on it, whether that connection had carried a response
 //! before, protocol and kind; behind `outcome` the class, the status and a detail, `-` where there is none. The last
 //! word of both is the request's `x-request-id`.
 //!
@@ -20,6 +22,7 @@
 //! 3. Each intent has exactly one outcome, later in the file.
 //! 4. Records of one writer keep their order. Those of different writers may lie apart by one flush interval.
 
+mod boot;
 mod reader;
 mod words;
 mod writer;
@@ -42,6 +45,13 @@ pub struct Record<'a> {
 /// What a [`Record`] tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
+    /// What the wall clock says at this moment.
+    Clock {
+        /// Nanoseconds since 1970.
+        wall: u64,
+        /// The boot of the machine, which only its own processes know; `None` where the system has no such word.
+        boot: Option<&'a str>,
+    },
     /// The connection is established: the server's kernel has accepted it.
     Connected {
         /// Its number, unique in the process.
@@ -88,6 +98,11 @@ impl Record<'_> {
     pub fn append_to(&self, line: &mut Vec<u8>) {
         append_number(line, self.at);
         match self.event {
+            Event::Clock { wall, boot } => {
+                line.extend_from_slice(b" clock ");
+                append_number(line, wall);
+                append_words(line, [boot.unwrap_or("-")]);
+            }
             Event::Connected { connection, protocol } => {
                 line.extend_from_slice(b" connected ");
                 append_number(line, connection);
@@ -153,6 +168,7 @@ impl<'a> Record<'a> {
 impl<'a> Event<'a> {
     fn parse(words: &mut Words<'a>) -> Result<Self, ParseRecordError> {
         match words.word()? {
+            "clock" => Ok(Self::Clock { wall: words.number()?, boot: words.optional()? }),
             "connected" => {
                 Ok(Self::Connected { connection: words.number()?, protocol: words.one_of(Protocol::parse)? })
             }
@@ -208,6 +224,8 @@ mod tests {
         let id = "3f2a-0-7";
         let (protocol, kind) = (Protocol::H1, Kind::Slow);
         let mut events = vec![
+            Event::Clock { wall: 1_764_184_763_000_000_000, boot: Some("9b4f2994-b2b9") },
+            Event::Clock { wall: 1, boot: None },
             Event::Connected { connection: 13, protocol: Protocol::H2 },
             Event::Intent { connection: 12, sequence: 4, reused: true, protocol, kind, id },
             Event::Intent { connection: 12, sequence: 0, reused: false, protocol, kind, id },

@@ -160,8 +160,12 @@ fn attack(load: &Arc<Load>) -> Result<GooseAttack, GooseError> {
     }
 }
 
+/// Ids of several loads are joined with one server's ledger: so they begin with the machine, and differ on it.
 fn random_run_id() -> String {
-    format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let host: String = host.chars().take(40).filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
+    format!("{host}-{:08x}", RandomState::new().build_hasher().finish() as u32)
 }
 
 /// A thread beside the runtime, so that a busy runtime does not delay it. It ends when this is dropped.
@@ -218,6 +222,13 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_id_of_chance_is_one_that_could_be_given_and_is_another_each_time() {
+        let (first, second) = (random_run_id(), random_run_id());
+        assert!(first.parse::<crate::RunId>().is_ok(), "{first}");
+        assert_ne!(first, second);
+    }
 
     #[test]
     fn the_parts_of_the_overtime_fit_into_it() {

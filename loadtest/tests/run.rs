@@ -87,6 +87,7 @@ fn told(path: &Path) -> Told {
     let (mut told, mut open, mut numbers) = (Told::default(), HashSet::new(), HashSet::new());
     while let Some(record) = reader.next_record().expect("every line is a record") {
         match record.event {
+            Event::Clock { .. } => {}
             Event::Connected { connection, .. } => {
                 told.connected += 1;
                 assert!(numbers.contains(&connection), "connection {connection} was dialled for no request");

@@ -6,6 +6,7 @@
 //! can be joined with this one without a correction.
 //!
 //! ```text
+//! 81230045110 clock 1764184763000000000 9b4f2994-b2b9-4d4c-b967-87369e239220
 //! 81230045112 phase lame_duck
 //! 81230145877 enter 12 3f2a-0007
 //! 81230155001 handler_done 12 200 3f2a-0007
@@ -13,7 +14,8 @@
 //! 81230160212 rejected 12 3f2a-0008
 //! ```
 //!
-//! The number behind `enter`, `handler_done`, `body_end` and `rejected` is the connection; the last word is the
+//! `clock` is a process's first record: the wall clock at the same moment, in nanoseconds since 1970, and the boot that
+//! `CLOCK_MONOTONIC` counts from, for ledgers that come from several machines. The number behind `enter`, `handler_done`, `body_end` and `rejected` is the connection; the last word is the
 //! request's `x-request-id`, or `-` when it has none.
 
 use std::{
@@ -22,7 +24,8 @@ use std::{
     io::{self, Write},
     path::Path,
     str::FromStr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::SystemTime,
 };
 
 /// An append-only log of [`Record`]s. Cheap to clone.
@@ -30,6 +33,7 @@ use std::{
 pub struct AuditLog {
     path: Arc<Path>,
     file: Arc<OnceLock<File>>,
+    opening: Arc<Mutex<()>>,
 }
 
 /// One line of the log.
@@ -44,6 +48,13 @@ pub struct Record<'a> {
 /// What a [`Record`] tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
+    /// A process begins to write, and says what the wall clock says.
+    Clock {
+        /// Nanoseconds since 1970.
+        wall: u64,
+        /// The boot of the machine, which only its own processes know; `None` where the system has no such word.
+        boot: Option<&'a str>,
+    },
     /// The process entered this phase of its life.
     Phase(&'a str),
     /// A request was admitted; its handler runs next.
@@ -103,7 +114,7 @@ impl AuditLog {
         if is_new {
             std::fs::remove_file(path)?;
         }
-        Ok(Self { path: path.into(), file: Arc::default() })
+        Ok(Self { path: path.into(), file: Arc::default(), opening: Arc::default() })
     }
 
     /// Whether there is a record.
@@ -121,10 +132,17 @@ impl AuditLog {
         }
     }
 
+    /// Opens it with the record of the clock, which stands before all others of this process.
     fn file(&self) -> io::Result<&File> {
         if self.file.get().is_none() {
-            // Two threads may both open it; both append to the same file, and one descriptor is kept.
-            let _ = self.file.set(appending(&self.path)?);
+            let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.file.get().is_none() {
+                let mut file = appending(&self.path)?;
+                let (at, boot) = (now(), boot());
+                let event = Event::Clock { wall: wall(), boot: boot.as_deref() };
+                file.write_all(format!("{}\n", Record { at, event }).as_bytes())?;
+                let _ = self.file.set(file);
+            }
         }
         Ok(self.file.get().expect("it was just set"))
     }
@@ -138,6 +156,17 @@ fn appending(path: &Path) -> io::Result<File> {
 pub fn now() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Nanoseconds since 1970.
+fn wall() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// The boot that [`now`] counts from. Linux alone has a word for it.
+fn boot() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(boot.trim().to_owned()).filter(|boot| !boot.is_empty() && !boot.contains(' '))
 }
 
 impl Outcome {
@@ -157,6 +186,7 @@ impl fmt::Display for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.at)?;
         match self.event {
+            Event::Clock { wall, boot } => write!(f, "clock {wall} {}", boot.unwrap_or("-")),
             Event::Phase(phase) => write!(f, "phase {phase}"),
             Event::Enter { connection, id } => write!(f, "enter {connection} {id}"),
             Event::HandlerDone { connection, status, id } => write!(f, "handler_done {connection} {status} {id}"),
@@ -188,6 +218,11 @@ impl<'a> Event<'a> {
         if kind == "phase" {
             return words.next().map(Event::Phase).ok_or(ParseRecordError);
         }
+        if kind == "clock" {
+            let wall = number(words.next())?;
+            let boot = words.next().filter(|word| !word.is_empty()).ok_or(ParseRecordError)?;
+            return Ok(Self::Clock { wall, boot: Some(boot).filter(|word| *word != "-") });
+        }
         let connection = number(words.next())?;
         let mut word = || words.next().filter(|word| !word.is_empty()).ok_or(ParseRecordError);
         match kind {
@@ -216,6 +251,8 @@ mod tests {
     fn every_record_reads_back_as_it_was_written() {
         let id = "3f2a-0007";
         for event in [
+            Event::Clock { wall: 1_764_184_763_000_000_000, boot: Some("9b4f2994-b2b9") },
+            Event::Clock { wall: 1, boot: None },
             Event::Phase("lame_duck"),
             Event::Enter { connection: 12, id },
             Event::HandlerDone { connection: 12, status: 200, id },
@@ -253,6 +290,10 @@ mod tests {
             }
         });
         let text = std::fs::read_to_string(&path).expect("the log was just written");
-        assert_eq!(text.lines().filter(|line| Record::parse(line).is_ok()).count(), 2000);
+        let records: Vec<_> = text.lines().filter_map(|line| Record::parse(line).ok()).collect();
+        assert_eq!(records.len(), 1 + 2000);
+        let is_clock = |record: &Record<'_>| matches!(record.event, Event::Clock { .. });
+        assert!(is_clock(&records[0]), "the clock comes first: {}", records[0]);
+        assert_eq!(records.iter().filter(|record| is_clock(record)).count(), 1);
     }
 }

@@ -1,10 +1,12 @@
 //! A joined request as it is written down and drawn: by itself, in milliseconds around the signal.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::{Join, Request, Step};
+use super::{Answer, Intent, Join, When, judge::Judged};
 use crate::{
-    classify::{Class, Weight, classify},
+    classify::{Class, Weight},
     story::Story,
 };
 
@@ -52,36 +54,42 @@ pub struct ServerStep {
 }
 
 impl Join {
-    /// Every request, one at a time and in no order, when the signal was sent at `signal`.
+    /// Every request of one machine, one at a time, when the signal was sent at `signal`.
     pub fn joined(&self, signal: u64) -> impl Iterator<Item = Joined<'_>> {
-        self.requests.iter().map(move |(id, request)| self.join_one(id, request, signal))
+        let when = When { signal: Some(signal), clock_skew: Duration::ZERO };
+        self.judged(when).map(move |judged| Joined::new(&judged, signal))
     }
 
-    /// The phases that the server has told, in milliseconds after `signal`.
+    /// The phases that the servers have told, in milliseconds after `signal`.
     pub fn phases(&self, signal: u64) -> impl Iterator<Item = (f64, &str)> {
-        self.phases.iter().map(move |(at, phase)| (since(signal, *at), phase.as_str()))
+        let phases = self.servers.iter().flat_map(|server| &server.phases);
+        phases.map(move |(at, phase)| (since(signal, *at), phase.as_str()))
     }
+}
 
-    fn join_one<'a>(&self, id: &'a str, request: &'a Request, signal: u64) -> Joined<'a> {
-        let class = classify(self.facts(request, signal));
-        let Request { intent, outcome, server } = request;
-        let outcome = outcome.as_ref();
-        let step = |(at, step): &(u64, Step)| ServerStep { ms: since(signal, *at), what: step.to_string() };
-        Joined {
-            id,
+impl<'a> Joined<'a> {
+    fn new(judged: &Judged<'a>, signal: u64) -> Self {
+        let (request, class) = (judged.request, judged.class);
+        let &Intent { at, connection, sequence, reused, protocol, kind } = request.intent;
+        let answer = request.outcome;
+        let mut server: Vec<_> =
+            request.steps().map(|(at, step)| ServerStep { ms: since(signal, at), what: step.to_string() }).collect();
+        server.reverse();
+        Self {
+            id: request.id,
             class,
-            kind: intent.kind.as_str(),
-            protocol: intent.protocol.as_str(),
-            connection: intent.connection,
-            sequence: intent.sequence,
-            reused: intent.reused,
-            sent_ms: since(signal, intent.at),
-            ended_ms: outcome.map(|outcome| since(signal, outcome.at)),
-            client: outcome.map(|outcome| outcome.class.as_str()),
-            status: outcome.and_then(|outcome| outcome.status),
-            detail: outcome.and_then(|outcome| outcome.detail.as_deref()),
-            server: server.iter().map(step).collect(),
-            story: (class.weight() != Weight::Allowed).then(|| Story::new(id, class, request, signal)),
+            kind: kind.as_str(),
+            protocol: protocol.as_str(),
+            connection,
+            sequence,
+            reused,
+            sent_ms: since(signal, at),
+            ended_ms: answer.map(|Answer { at, .. }| since(signal, at)),
+            client: answer.map(|Answer { class, .. }| class.as_str()),
+            status: answer.and_then(|Answer { status, .. }| status),
+            detail: answer.and_then(|Answer { detail, .. }| detail),
+            server,
+            story: (class.weight() != Weight::Allowed).then(|| judged.story(signal)),
         }
     }
 }

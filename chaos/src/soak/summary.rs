@@ -1,5 +1,7 @@
 //! What a soak has come to so far.
 
+use std::fmt::Write;
+
 use super::{Until, journal::Line};
 use crate::{scenario::Scenario, verdict::Verdict};
 
@@ -41,7 +43,9 @@ impl Summary {
             not_ready: Vec::new(),
             bad: Vec::new(),
         };
-        lines.iter().for_each(|line| summary.add(line));
+        for line in lines {
+            summary.add(line);
+        }
         summary
     }
 
@@ -112,16 +116,17 @@ impl Summary {
         );
         if !self.has_enough() {
             let Until { stops, at_risk, .. } = self.until;
-            text += &format!("\nWanted are {stops} stops with {at_risk} requests at risk: the same command goes on.\n");
+            let _ =
+                write!(text, "\nWanted are {stops} stops with {at_risk} requests at risk: the same command goes on.\n");
         }
         if !self.bad.is_empty() {
             text += "\n| stop | verdict | why |\n|--:|---|---|\n";
         }
         for (number, verdict, why) in self.bad.iter().take(TOLD) {
-            text += &format!("| {number} | {} | {why} |\n", verdict.as_str());
+            let _ = writeln!(text, "| {number} | {} | {why} |", verdict.as_str());
         }
         if let Some(more) = self.bad.len().checked_sub(TOLD).filter(|more| *more > 0) {
-            text += &format!("\nand {more} more, in `soak.jsonl`\n");
+            let _ = write!(text, "\nand {more} more, in `soak.jsonl`\n");
         }
         text
     }

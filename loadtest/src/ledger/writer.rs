@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Class, Event, Record, now};
+use super::{Class, Event, Record, boot::Boot, now};
 
 /// A record reaches the file at the latest after this time.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
@@ -59,9 +59,10 @@ struct Shared {
 }
 
 impl Ledger {
-    /// Creates the file at `path`, or empties it, and starts the flusher.
+    /// Creates the file at `path`, or empties it, notes the clock, and starts the flusher.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = File::create(path)?;
+        let mut file = File::create(path)?;
+        writeln!(file, "{}", Record { at: now(), event: Boot::present().clock() })?;
         let shared = Arc::new(Shared { keeps: true, ..Shared::default() });
         let flusher = thread::Builder::new().name("ledger".into()).spawn({
             let shared = Arc::clone(&shared);
@@ -129,7 +130,7 @@ impl LedgerWriter {
         match event {
             Event::Intent { .. } => self.shared.intents.fetch_add(1, Ordering::Release),
             Event::Outcome { class, .. } => self.shared.outcomes[class as usize].fetch_add(1, Ordering::Release),
-            Event::Connected { .. } => 0,
+            Event::Clock { .. } | Event::Connected { .. } => 0,
         };
         at
     }
@@ -199,7 +200,7 @@ mod tests {
             match record.event {
                 Event::Intent { .. } => intents += 1,
                 Event::Outcome { .. } => outcomes += 1,
-                Event::Connected { .. } => {}
+                Event::Clock { .. } | Event::Connected { .. } => {}
             }
         }
         assert_eq!((intents, outcomes), (2000, 2000));
