@@ -5,6 +5,8 @@
 //! decided by one table of rules ([`classify`]); what the run came to by another ([`verdict`]). Where orders were placed,
 //! a successor on the same database tells them, and they are compared with what the clients know ([`orders`]).
 //!
+//! What a rolling restart costs whose clients only know a load balancer is told by a run of its own ([`roll`]).
+//!
 //! # Invariants
 //!
 //! 1. Every process that was started is dead when its handle is dropped, however the run ends.
@@ -23,6 +25,7 @@ pub mod orders;
 pub mod process;
 pub mod progress;
 pub mod report;
+pub mod roll;
 pub mod runner;
 pub mod scenario;
 pub mod server;

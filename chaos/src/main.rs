@@ -2,13 +2,15 @@
 //!
 //! Exit codes: 0 pass · 1 fail · 2 inconclusive · 78 a scenario or the command line is refused · 130 interrupted.
 
-use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use chaos::{
     binaries::Binaries,
     report::{self, Report},
+    roll::{self, Balancer},
     runner,
     scenario::{Scenario, ScenarioError},
+    server::Server,
     verdict::Verdict,
     wait::{Interrupted, listen_for_interrupts},
 };
@@ -54,6 +56,23 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Restarts instances one after the other, behind real load balancers and under load: no client may notice.
+    Roll {
+        /// Behind which balancers, instead of all that are installed. May be repeated.
+        #[arg(long, value_enum, value_name = "BALANCER")]
+        behind: Vec<Balancer>,
+        /// How often every instance is restarted.
+        #[arg(long, value_name = "N", default_value = "10")]
+        rounds: NonZeroU32,
+        /// How many instances there are.
+        #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(2..=20))]
+        instances: u8,
+        /// What all chance is drawn from.
+        #[arg(long, value_name = "N", default_value = "42")]
+        seed: u64,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Lists the built-in scenarios.
     List,
 }
@@ -81,9 +100,13 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("chaos: {error:#}");
-            ExitCode::from(if error.is::<ScenarioError>() { REFUSED } else { Verdict::Inconclusive.exit_code() })
+            ExitCode::from(if is_refusal(&error) { REFUSED } else { Verdict::Inconclusive.exit_code() })
         }
     }
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.is::<ScenarioError>() || error.is::<roll::Missing>()
 }
 
 fn dispatch(command: Command) -> anyhow::Result<Verdict> {
@@ -103,6 +126,9 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
             };
             run(&scenarios, &output)
         }
+        Command::Roll { behind, rounds, instances, seed, output } => {
+            roll(&roll::Options { behind, rounds, instances, seed }, &output)
+        }
         Command::List => {
             for Scenario { name, what, .. } in Scenario::library() {
                 println!("{name:<26}  {what}");
@@ -115,10 +141,7 @@ fn dispatch(command: Command) -> anyhow::Result<Verdict> {
 /// The worst verdict of `scenarios`.
 fn run(scenarios: &[Scenario], output: &Output) -> anyhow::Result<Verdict> {
     listen_for_interrupts()?;
-    let servers = runner::servers(scenarios);
-    let names: Vec<_> = servers.iter().map(|server| server.binary().0).chain(["loadtest"]).collect();
-    eprintln!("building {} in release; the first time takes minutes", names.join(", "));
-    let binaries = Binaries::build(&servers)?;
+    let binaries = build(&runner::servers(scenarios))?;
 
     let mut reports = Vec::new();
     for scenario in scenarios {
@@ -130,4 +153,20 @@ fn run(scenarios: &[Scenario], output: &Output) -> anyhow::Result<Verdict> {
         print!("{}", report::summary(&reports));
     }
     Ok(reports.iter().map(Report::verdict).max().unwrap_or(Verdict::Pass))
+}
+
+fn roll(options: &roll::Options, output: &Output) -> anyhow::Result<Verdict> {
+    // Before the build, which takes minutes.
+    options.programs()?;
+    listen_for_interrupts()?;
+    let binaries = build(&[Server::Service, Server::Naive].into())?;
+    let report = roll::run(options, &binaries)?;
+    print!("{}", if output.json { report.json()? } else { report.text() });
+    Ok(report.verdict())
+}
+
+fn build(servers: &BTreeSet<Server>) -> anyhow::Result<Binaries> {
+    let names: Vec<_> = servers.iter().map(|server| server.binary().0).chain(["loadtest"]).collect();
+    eprintln!("building {} in release; the first time takes minutes", names.join(", "));
+    Binaries::build(servers)
 }

@@ -185,7 +185,7 @@ pub fn summary(reports: &[Report]) -> String {
 }
 
 impl Verdict {
-    const fn colour(self) -> &'static str {
+    pub(crate) const fn colour(self) -> &'static str {
         match self {
             Self::Pass => "\x1b[1;32m",
             Self::Inconclusive => "\x1b[1;33m",
@@ -195,7 +195,7 @@ impl Verdict {
 }
 
 /// `path` as seen from where the caller stands, when it lies below.
-fn relative(path: &Path) -> PathBuf {
+pub(crate) fn relative(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

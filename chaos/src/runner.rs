@@ -92,7 +92,7 @@ impl Run<'_> {
 }
 
 /// Two runs may begin within one second; neither may write into the other's folder.
-fn new_folder(reports: &Path, name: &str, started: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn new_folder(reports: &Path, name: &str, started: &str) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(reports).with_context(|| format!("cannot create {}", reports.display()))?;
     let name = format!("{name}-{}", started.replace(['-', ':'], ""));
     for attempt in 1..100 {

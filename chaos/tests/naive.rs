@@ -45,7 +45,7 @@ fn the_control_starts_answers_and_is_gone_after_its_signal() {
     let mut running = Server::Naive
         .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()), &Surroundings::default())
         .expect("it gets ready on free ports");
-    for path in ["/hello", "/work/1", "/stream?chunks=3&every_ms=1"] {
+    for path in ["/hello", "/readyz", "/work/1", "/stream?chunks=3&every_ms=1"] {
         assert_eq!(health::get(running.traffic, path).expect("it answers"), 200, "{path}");
     }
     assert_eq!(health::get(running.traffic, "/nowhere").expect("it answers"), 404);

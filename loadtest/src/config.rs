@@ -25,6 +25,9 @@ pub struct Config {
     /// The time after which no request is begun. The process ends within 10 s of it.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub run_time: Duration,
+    /// How long a user rests between an answer and its next request.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub think: Duration,
     /// The time a request may take, from the connect to the last byte of the response.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub request_timeout: Duration,

@@ -77,6 +77,9 @@ pub(crate) async fn live(load: &Load, goose: &mut GooseUser) -> TransactionResul
         if load.config.until_refused && answers.iter().any(|answer| answer.verdict.is_refused_connect()) {
             break;
         }
+        if !load.config.think.is_zero() {
+            sleep(load.config.think).await;
+        }
     }
     Ok(())
 }
