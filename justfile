@@ -10,6 +10,10 @@ loadtest-shutdown *ARGS:
 storm:
     STORM_RESTARTS=50 cargo test --release --package service --test shutdown c01_storm_of_thousands -- --nocapture
 
+# Restart instances one after the other behind HAProxy, nginx and Envoy, under load; those that are installed
+roll *ARGS:
+    cargo run --release --package chaos -- roll {{ARGS}}
+
 # All tests, with nothing installed but Rust
 test:
     cargo test --workspace
