@@ -105,9 +105,9 @@ impl Balancer {
     /// Starts `program` in front of `instances` and waits until it has an answer of one of them.
     pub(super) fn start(self, program: &Path, instances: &[Instance], folder: &Path) -> anyhow::Result<Front> {
         let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("127.0.0.1 has no free port");
-        let (clients, status) = (listen()?, listen()?);
-        let [address, status] = [clients.local_addr()?, status.local_addr()?];
-        drop(clients);
+        let held = [listen()?, listen()?];
+        let [address, status] = [held[0].local_addr()?, held[1].local_addr()?];
+        drop(held);
 
         let config = folder.join(format!("{}.{}", self.program(), if self == Self::Envoy { "yaml" } else { "conf" }));
         let text = self.configuration(address, status, instances, folder);
