@@ -157,9 +157,12 @@ impl Balancer {
         };
         self.template()
             .lines()
-            .flat_map(|line| match line.contains("@HOST@") {
-                true => instances.iter().map(|instance| common(&of(line, instance))).collect(),
-                false => vec![common(line)],
+            .flat_map(|line| {
+                if line.contains("@HOST@") {
+                    instances.iter().map(|instance| common(&of(line, instance))).collect()
+                } else {
+                    vec![common(line)]
+                }
             })
             .collect()
     }
@@ -181,7 +184,7 @@ impl Front {
             Balancer::Envoy => {
                 Ok(self.tells("/clusters")?.contains(&format!("instances::{traffic}::health_flags::healthy")))
             }
-            Balancer::Nginx => instance.has_been_asked(),
+            Balancer::Nginx => Ok(instance.has_been_asked()),
         }
     }
 

@@ -253,8 +253,10 @@ impl Report {
         let line = |row: &[String]| format!("| {} |\n", row.join(" | "));
         let rule = format!("|---|{}\n", "--:|".repeat(header.len() - 1));
         let table: String = [line(header), rule].into_iter().chain(rows.iter().map(|row| line(row))).collect();
-        let orders: String =
-            self.orders().map(|(balancer, orders)| format!("Orders behind {balancer}: {orders}\n\n")).collect();
+        let orders = self.orders().fold(String::new(), |mut text, (balancer, orders)| {
+            let _ = write!(text, "Orders behind {balancer}: {orders}\n\n");
+            text
+        });
         format!(
             "# roll: {}\n\n{}, started {}.\n\n{table}\n{orders}{}\n",
             self.verdict.as_str(),
