@@ -175,8 +175,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let write = |name: String, text: &str| {
             let path = folder.path().join(name);
-            let lines: String = text.lines().map(|line| line.trim().to_owned() + "\n").collect();
-            fs::write(&path, lines).expect("it can be written");
+            let trimmed: String = text.lines().map(|line| line.trim().to_owned() + "\n").collect();
+            fs::write(&path, trimmed).expect("it can be written");
             path
         };
         let ledger = write("client.ledger".to_owned(), client);
@@ -225,8 +225,9 @@ mod tests {
     fn at_risk_is_what_an_instance_had_at_its_signal_or_was_given_after_it() {
         let life = "10 enter 1 t-0-0\n20 body_end 1 complete t-0-0\n30 enter 1 t-0-1\n60 body_end 1 complete t-0-1\n\
                     70 enter 1 t-0-2\n80 body_end 1 complete t-0-2\n90 enter 1 t-0-3";
-        let client: String =
-            (0..4).map(|n| format!("2 intent 1 {n} reused h1 fast t-0-{n}\n99 outcome ok 200 - t-0-{n}\n")).collect();
+        let client = ["t-0-0", "t-0-1", "t-0-2", "t-0-3"]
+            .map(|id| format!("2 intent 1 0 reused h1 fast {id}\n99 outcome ok 200 - {id}\n"))
+            .concat();
         assert_eq!(joined(&client, &[life]), (vec![(Class::Ok, 4)], 3));
     }
 }
