@@ -22,6 +22,14 @@ storm:
 controls *ARGS:
     cargo run --release --package chaos --bin chaos -- controls {{ARGS}}
 
+# Restart instances one after the other behind HAProxy, nginx and Envoy, under load; those that are installed
+roll *ARGS:
+    cargo run --release --package chaos -- roll {{ARGS}}
+
+# What restarts of other servers lose, into docs/peers.md; those whose programs are installed
+peers *ARGS:
+    cargo run --release --package chaos --bin chaos -- peers {{ARGS}}
+
 # All tests, with nothing installed but Rust
 test:
     cargo test --workspace

@@ -8,6 +8,7 @@
 //! A server that keeps no ledger, in whatever language, is only seen from its clients ([`probe`]); several of them are
 //! compared that way ([`peers`]).
 //! Ledgers that were left elsewhere, by any number of loads and servers, are judged by [`joined`].
+//! What a rolling restart costs whose clients only know a load balancer is told by a run of its own ([`roll`]).
 //!
 //! # Invariants
 //!
@@ -32,6 +33,7 @@ pub mod probe;
 pub mod process;
 pub mod progress;
 pub mod report;
+pub mod roll;
 pub mod runner;
 pub mod scenario;
 pub mod server;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::SocketAddr,
     path::Path,
     process::Command,
     sync::{Arc, Mutex, PoisonError},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::{
@@ -17,7 +19,6 @@ use crate::{
     process::{Output, Process},
     progress::Progress,
     scenario::Load,
-    server::Running,
     wait,
 };
 
@@ -47,24 +48,25 @@ struct State {
 }
 
 impl RunningLoad {
-    /// Starts `load` against `server`; `run` names its requests.
+    /// Starts `load` against whoever listens at `traffic`; `run` names its requests.
     pub fn start(
         binaries: &Binaries,
         load: &Load,
-        server: &Running,
+        traffic: SocketAddr,
         run: &str,
         seed: u64,
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(binaries.loadtest()?);
         command
-            .args(["--host", &format!("http://{}", server.traffic)])
+            .args(["--host", &format!("http://{traffic}")])
             .args(["--users", &load.users.to_string()])
             .args(["--run-time", &humantime::format_duration(load.run_time).to_string()])
             .args(["--mix", &load.mix.as_flag()])
             .args(["--h2", &load.h2.to_string()])
             .args(["--fresh", &load.fresh.to_string()])
             .args(["--slow-ms", load.slow_ms.as_ref()])
+            .args(["--think", &humantime::format_duration(load.think).to_string()])
             .args(["--seed", &seed.to_string()])
             .args(["--run-id", run])
             .args(["--until-refused", "--progress"])
@@ -106,6 +108,17 @@ impl RunningLoad {
             let (State { in_flight, done }, bound) = (seen, humantime::format_duration(STEADY_BOUND));
             format!("no steady load of {wanted} requests in flight within {bound}, but {in_flight} ({done} done): raise load.users")
         })
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.process.try_exit()?.is_none())
+    }
+
+    /// Lets its users end what they have begun, and waits for its end.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.process.signal(Signal::INT)?;
+        self.finish()
     }
 
     /// Waits for its end; an error says why its ledger is not to be trusted.

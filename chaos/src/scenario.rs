@@ -79,6 +79,9 @@ pub struct Load {
     /// How long slow requests and blocks take, in milliseconds. Defaults to `100..400`.
     #[serde(default)]
     pub slow_ms: Millis,
+    /// How long a user rests between an answer and its next request. Defaults to 0s.
+    #[serde(default, deserialize_with = "duration")]
+    pub think: Duration,
     /// How long it runs before the signal, at least; up to half a second comes on top by chance. Defaults to 1s.
     #[serde(default = "one_second", deserialize_with = "duration")]
     pub steady: Duration,

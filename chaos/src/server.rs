@@ -132,7 +132,18 @@ impl Server {
         traces: &Traces,
         around: &Surroundings,
     ) -> anyhow::Result<Running> {
-        let [traffic, admin] = free_ports()?;
+        self.spawn_at(free_ports()?, binaries, settings, traces, around)
+    }
+
+    /// Starts it on these addresses, of its traffic and of its readiness, and waits for nothing.
+    pub fn spawn_at(
+        self,
+        [traffic, admin]: [SocketAddr; 2],
+        binaries: &Binaries,
+        settings: &BTreeMap<Setting, String>,
+        traces: &Traces,
+        around: &Surroundings,
+    ) -> anyhow::Result<Running> {
         let mut command = self.command(binaries, settings, traces, around)?;
         command.env("HTTP_ADDR", traffic.to_string()).env("ADMIN_ADDR", admin.to_string());
         let process = Process::spawn(self.label(), &mut command, &traces.log, Output::Logged)?;
@@ -140,7 +151,7 @@ impl Server {
     }
 
     /// The exit code of a process that ended instead of getting ready.
-    fn wait_until_ready(self, starting: &mut Running, traces: &Traces) -> anyhow::Result<Option<i32>> {
+    pub(crate) fn wait_until_ready(self, starting: &mut Running, traces: &Traces) -> anyhow::Result<Option<i32>> {
         let (address, path) = match starting.admin {
             Some(admin) => (admin, "/readyz"),
             None => (starting.traffic, "/hello"),

@@ -132,7 +132,7 @@ impl Plan<'_> {
 
         progress.step("loading");
         let run = format!("{}-{number}", server.binary().0);
-        let mut loading = RunningLoad::start(binaries, load, &running, &run, self.seed(), &self.folder)?;
+        let mut loading = RunningLoad::start(binaries, load, running.traffic, &run, self.seed(), &self.folder)?;
         let jitter = Duration::from_millis(mix(self.seed()) % JITTER_MS);
         loading.wait_until_steady(scenario.expect.min_in_flight, load.steady + jitter, progress)?;
 

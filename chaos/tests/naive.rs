@@ -51,7 +51,7 @@ fn starts_answers_and_ends(server: Server) {
     let mut running = server
         .start(&binaries, &BTreeMap::new(), &Traces::within(folder.path()), &Surroundings::default())
         .expect("it gets ready on free ports");
-    for path in ["/hello", "/work/1", "/stream?chunks=3&every_ms=1"] {
+    for path in ["/hello", "/readyz", "/work/1", "/stream?chunks=3&every_ms=1"] {
         assert_eq!(health::get(running.traffic, path).expect("it answers"), 200, "{path}");
     }
     assert_eq!(health::get(running.traffic, "/nowhere").expect("it answers"), 404);

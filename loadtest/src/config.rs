@@ -43,6 +43,9 @@ pub struct Config {
     /// How the times lie at which requests are due.
     #[arg(long, value_enum, default_value_t, requires = "rate")]
     pub arrivals: Arrivals,
+    /// How long a user rests between an answer and its next request.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub think: Duration,
     /// The time a request may take, from the connect to the last byte of the response.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub request_timeout: Duration,

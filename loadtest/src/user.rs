@@ -109,6 +109,9 @@ pub(crate) async fn live(load: &Arc<Load>, goose: &mut GooseUser) -> Transaction
         if load.config.until_refused && answers.iter().any(|answer| answer.verdict.is_refused_connect()) {
             break;
         }
+        if !load.config.think.is_zero() {
+            sleep(load.config.think).await;
+        }
     }
     if let Some(turn) = turn {
         // Behind the end of the run there is nothing to ask, but goose has yet to see it.

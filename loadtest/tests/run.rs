@@ -156,6 +156,29 @@ fn rows(report: &Path) -> (serde_json::Map<String, serde_json::Value>, u64) {
     (rows, counted)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn users_rest_between_an_answer_and_their_next_request() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let ledger = folder.path().join("ledger");
+    let (host, ledger_path) = (format!("http://{}", serve().await), ledger.to_str().expect("a plain path").to_owned());
+    let output = tokio::task::spawn_blocking(move || {
+        loadtest(&[
+            "--host",
+            &host,
+            "--ledger",
+            &ledger_path,
+            "--users=4",
+            "--h2=0",
+            "--mix=fast=1",
+            "--run-time=1s",
+            "--think=100ms",
+        ])
+    });
+    assert!(output.await.expect("it does not panic").status.success());
+    let done = told(&ledger).done;
+    assert!((4..=4 * 11).contains(&done), "{done} requests of 4 users in ten rests each");
+}
+
 fn loadtest(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_loadtest")).args(args).output().expect("the binary starts")
 }

@@ -4,6 +4,7 @@
 //! called by its name. `HTTP_ADDR` says where it listens, `AUDIT_LOG` where its ledger goes.
 //!
 //! - `GET /hello`: answers at once
+//! - `GET /readyz`: is ready for as long as it runs
 //! - `GET /work/{ms}`: answers after that many milliseconds
 //! - `GET /stream?chunks=10&every_ms=100`: a chunked body, one line at a time
 //! - `POST /echo`: reads an upload of any size, answers its length and its SHA-256
@@ -54,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
 
     let mut app = Router::new()
         .route("/hello", get(|| async { "hello" }))
+        .route("/readyz", get(|| async { "ready" }))
         .route("/work/{ms}", get(work))
         .route("/stream", get(lines))
         .route("/echo", post(echo).layer(DefaultBodyLimit::disable()))
