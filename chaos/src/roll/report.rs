@@ -288,7 +288,8 @@ impl Report {
         for Behind { balancer, version, service, control } in &self.behind {
             let caught = if control.lost() > 0 { "caught" } else { "NOT CAUGHT" };
             rows.push(row(format!("{balancer} {version}"), service, &classes, ""));
-            rows.push(row(format!("  control: {}", control.server.label()), control, &classes, caught));
+            let control_name = format!("  control: {}, {}", control.server.label(), balancer.control_signal());
+            rows.push(row(control_name, control, &classes, caught));
         }
         rows
     }
