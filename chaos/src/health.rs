@@ -27,8 +27,9 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<u16> {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())?;
     let mut line = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut line)?;
-    // The rest is read so that the close is a FIN: an RST would show in the server as a client that went away.
-    io::copy(&mut stream.take(1 << 20), &mut io::sink())?;
+    // The rest is read so that the close is a FIN: an RST would show in the server as a client that went away. Envoy waits a
+    // second for its client to close first, and the status is there long before.
+    let _ = io::copy(&mut stream.take(1 << 20), &mut io::sink());
     let status = line.rsplit(|byte| *byte == b' ').next().and_then(|word| std::str::from_utf8(word).ok());
     status.and_then(|word| word.parse().ok()).ok_or_else(|| io::Error::other("the answer is not HTTP/1"))
 }
