@@ -35,7 +35,7 @@ fn main() {
         "{} records of {requests} requests: read in {:.2} s, judged in {:.2} s, {} MiB at the peak",
         5 * requests,
         read.as_secs_f64(),
-        (all - read).as_secs_f64(),
+        all.saturating_sub(read).as_secs_f64(),
         peak_mib()
     );
 }

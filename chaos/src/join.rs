@@ -1,7 +1,7 @@
 //! Joins the clients' ledgers with the servers' on the request id.
 //!
-//! One pass over each file, one table in memory ([`requests`]), no sampling: the cost is linear in the number of requests.
-//! Ledgers of several machines lie on one time line ([`clocks`]); what became of each request is decided in [`judge`].
+//! One pass over each file, one table in memory (`requests`), no sampling: the cost is linear in the number of requests.
+//! Ledgers of several machines lie on one time line (`clocks`); what became of each request is decided in `judge`.
 
 mod clocks;
 mod joined;

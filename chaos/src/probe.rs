@@ -3,7 +3,7 @@
 //! The server is started, loaded and stopped anew for each stop ([`stops`]), once for every kind of client ([`profile`]). The
 //! clients are bare sockets: nothing is pooled, nothing repeated, and what each saw is told apart by [`class`]. How
 //! it ends without a load is measured apart ([`endings`]). The score card ([`card`]) says what was lost and, by what was
-//! found, what to change ([`advice`]).
+//! found, what to change (`advice`).
 //!
 //! Nobody asks the server: a client that was cut cannot know whether its request was processed. Where that matters, it takes a
 //! second ledger ([`crate::join`]).

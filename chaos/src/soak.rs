@@ -1,6 +1,6 @@
 //! The same stop for an hour or a thousand times, until the rate of losses is known to be as low as somebody wants to know.
 //!
-//! Every stop is a line of a [`journal`] as soon as it is over, so that a soak can be interrupted at any time and goes on from
+//! Every stop is a line of a journal as soon as it is over, so that a soak can be interrupted at any time and goes on from
 //! there. The traces of a stop that went well are removed; those of any other are kept.
 
 mod journal;
