@@ -122,14 +122,9 @@ fn finding(counts: &Counts, in_flight: u64, foreign: u64, min_in_flight: u64) ->
     if !doubtful.is_empty() {
         doubts.push(format!("the ledgers do not agree: {doubtful}"));
     }
-    let verdict = match (failing.is_empty(), doubts.is_empty()) {
-        (false, _) => Verdict::Fail,
-        (true, false) => Verdict::Inconclusive,
-        (true, true) => Verdict::Pass,
-    };
-    let reasons = Some(failing).filter(|failing| !failing.is_empty()).into_iter().chain(doubts).collect();
+    let failures = Some(failing).filter(|failing| !failing.is_empty()).into_iter().collect();
     let dropped = counts.iter().filter(|(class, _)| class.is_dropped()).map(|(_, n)| n).sum();
-    Finding { verdict, reasons, power: Power::new(in_flight, dropped) }
+    Finding::new(failures, doubts, Power::new(in_flight, dropped))
 }
 
 impl Joined {

@@ -55,13 +55,7 @@ pub fn judge(expect: &Expect, stops: &[Stop], control: Option<&[Stop]>) -> Findi
         }
         doubts.extend(excuses);
     }
-    let verdict = match (failures.is_empty(), doubts.is_empty()) {
-        (false, _) => Verdict::Fail,
-        (true, false) => Verdict::Inconclusive,
-        (true, true) => Verdict::Pass,
-    };
-    failures.append(&mut doubts);
-    Finding { verdict, reasons: failures, power: Power::of(stops) }
+    Finding::new(failures, doubts, Power::of(stops))
 }
 
 /// Whether a control showed the losses that it is there to show.
@@ -123,6 +117,14 @@ fn of(stop: &Stop, what: &str) -> String {
     format!("stop {}: {what}", stop.number)
 }
 
+impl Finding {
+    /// A failure outweighs a doubt: a run that lost something on a machine that stalled has failed.
+    pub(crate) fn new(failures: Vec<String>, doubts: Vec<String>, power: Power) -> Self {
+        let verdict = Verdict::of(!failures.is_empty(), !doubts.is_empty());
+        Self { verdict, reasons: [failures, doubts].concat(), power }
+    }
+}
+
 impl Power {
     fn of(stops: &[Stop]) -> Self {
         let in_flight = stops.iter().map(|stop| stop.in_flight).sum();
@@ -130,13 +132,25 @@ impl Power {
     }
 
     pub(crate) fn new(in_flight: u64, dropped: u64) -> Self {
-        // The rule of three: none in n bounds the rate at 3 / n.
-        let rate_below = (dropped == 0 && in_flight > 3).then(|| 3.0 / in_flight as f64);
-        Self { in_flight, dropped, rate_below }
+        Self { in_flight, dropped, rate_below: rate_below(dropped, in_flight) }
     }
 }
 
+/// The rule of three: none in n bounds the rate at 3 / n, with a certainty of 95 %.
+pub(crate) fn rate_below(dropped: u64, at_risk: u64) -> Option<f64> {
+    (dropped == 0 && at_risk > 3).then(|| 3.0 / at_risk as f64)
+}
+
 impl Verdict {
+    /// Of what failed, and of what casts doubt on the rest.
+    pub(crate) const fn of(has_failed: bool, is_in_doubt: bool) -> Self {
+        match (has_failed, is_in_doubt) {
+            (true, _) => Self::Fail,
+            (false, true) => Self::Inconclusive,
+            (false, false) => Self::Pass,
+        }
+    }
+
     /// The exit code that stands for it.
     pub const fn exit_code(self) -> u8 {
         match self {

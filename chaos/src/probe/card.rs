@@ -204,13 +204,7 @@ fn judge(options: &Options, rows: &[Row], endings: &Endings) -> (Verdict, Vec<St
     if rows.is_empty() {
         doubts.push("no profile could be measured".to_owned());
     }
-    let verdict = match (failures.is_empty(), doubts.is_empty()) {
-        (false, _) => Verdict::Fail,
-        (true, false) => Verdict::Inconclusive,
-        (true, true) => Verdict::Pass,
-    };
-    failures.append(&mut doubts);
-    (verdict, failures)
+    (Verdict::of(!failures.is_empty(), !doubts.is_empty()), [failures, doubts].concat())
 }
 
 fn bound(row: &Row) -> String {

@@ -12,7 +12,7 @@ use super::{
     profile::Profile,
     server::{MARGIN, Running},
 };
-use crate::{canary::Canary, process::Exit, progress::Progress};
+use crate::{canary::Canary, process::Exit, progress::Progress, verdict::rate_below};
 
 /// The load goes on for so long before the signal, and for a little more with each stop, so that no two meet the same moment.
 const LOADED_FOR: Duration = Duration::from_millis(250);
@@ -90,8 +90,7 @@ impl Row {
             let log = folder.join(format!("{}-{number}.log", profile.name()));
             row.stop(number, target, options, canary, Running::start(options, log)?, progress)?;
         }
-        // The rule of three: none in n bounds the rate at 3 / n.
-        row.rate_below = (row.dropped == 0 && row.at_risk > 3).then(|| 3.0 / row.at_risk as f64);
+        row.rate_below = rate_below(row.dropped, row.at_risk);
         Ok(row)
     }
 

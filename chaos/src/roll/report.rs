@@ -165,13 +165,7 @@ fn judge(behind: &[Behind]) -> (Verdict, Vec<String>) {
             doubts.extend(excuses);
         }
     }
-    let verdict = match (failures.is_empty(), doubts.is_empty()) {
-        (false, _) => Verdict::Fail,
-        (true, false) => Verdict::Inconclusive,
-        (true, true) => Verdict::Pass,
-    };
-    failures.append(&mut doubts);
-    (verdict, failures)
+    (Verdict::of(!failures.is_empty(), !doubts.is_empty()), [failures, doubts].concat())
 }
 
 impl Report {
